@@ -1,0 +1,552 @@
+// The hot path. Engine::decide reads as the architecture does; each stage is one function below it.
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+
+#include "atlascore/base/clock.hpp"
+#include "atlascore/base/hash.hpp"
+#include "atlascore/engine/engine.hpp"
+#include "atlascore/engine/input.hpp"
+#include "atlascore/engine/thread_state.hpp"
+
+namespace atlascore::engine {
+
+using track::Keep;
+using track::Observation;
+using track::TrackTable;
+
+namespace {
+
+// An adapter that took the principal from a secret hands over its commitment: `commitment:` and 32 hex
+// digits.
+std::optional<log::Commitment> committed(std::string_view principal) noexcept {
+    constexpr std::string_view prefix = "commitment:";
+    log::Commitment out{};
+    if (!principal.starts_with(prefix) || principal.size() != prefix.size() + 2 * out.size())
+        return std::nullopt;
+    const char* digits = principal.data() + prefix.size();
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        if (std::from_chars(digits + 2 * i, digits + 2 * i + 2, out[i], 16).ptr != digits + 2 * i + 2)
+            return std::nullopt;
+    }
+    return out;
+}
+
+}  // namespace
+
+// Everything about the query under way.
+struct Engine::Pass {
+    const Binding& binding;
+    const policy::Spec& policy;
+    const Query& query;
+    Decision& decision;
+    ThreadState& thread;
+
+    std::int64_t started = 0;  // monotonic ns, only with a log
+    std::uint64_t principal_tag = 0;
+    TrackTable::Track track{};
+    track::HotTrack* hot = nullptr;
+    const policy::AllowEntry* allowed = nullptr;
+    track::Standing standing{};
+    bool standing_active = false;
+    double rate = 0;                        // strictest rate among the constraints in force
+    std::uint64_t responses = 0;            // that fired and are enforced
+    const track::Sketch* sketch = nullptr;  // of the only input; null for none and for a batch
+    bool batch = false;
+    Observation observation{};
+    const track::HotSlab* history = nullptr;  // what summaries are read from
+    std::size_t limits_reserved = 0;
+
+    std::uint64_t rows() const noexcept { return decision.rows; }
+    bool enforced() const noexcept { return policy.mode == policy::Mode::enforce; }
+    void raise(Action action, log::Step step, std::uint16_t index) noexcept {
+        if (action <= decision.action) return;
+        decision.action = action;
+        decision.step = step;
+        decision.step_index = index;
+    }
+};
+
+Fault Engine::decide(const Binding& binding, const Query& query, Decision& decision) noexcept {
+    if (!(query.now >= 0 && query.now <= track::latest_time)) return Fault::time;
+    if (!(query.cost >= 0 && query.cost <= 1e300)) return Fault::cost;
+    Pass pass{binding, binding.route.policy->spec(), query, decision, ThreadState::mine()};
+    if (log_) pass.started = base::monotonic_nanoseconds();
+    decision.rows = static_cast<std::uint32_t>(std::min<std::size_t>(query.input.rows, 0xFFFFFFFF));
+    decision.now = query.now;
+
+    pass.principal_tag = base::hash64(query.principal, key_seed_);
+    pass.track =
+        tracks_.open(track::KeyTable::tag_of(base::mix64(pass.principal_tag, binding.model_tag)), query.now);
+    decision.track_tag = pass.track.tag;
+    decision.slot = pass.track.slot;
+    if (!binding.route.allow.empty()) check_allowed(pass);
+    if (check_standing(pass) && check_limits(pass)) {
+        if (const Fault fault = read_input(pass); fault != Fault::none) {
+            take_back_limits(pass, pass.limits_reserved);
+            return fault;
+        }
+        read_signals(pass, rule::Phase::request);
+        match_rules(pass, rule::Phase::request);
+        respond(pass);
+        apply_rate(pass);
+        commit(pass);
+    }
+    finish(pass);
+    return Fault::none;
+}
+
+void Engine::check_allowed(Pass& pass) const noexcept {
+    for (const std::uint16_t index : pass.binding.route.allow) {
+        const policy::AllowEntry& entry = pass.policy.allow[index];
+        if (pass.query.now >= entry.expires || !policy::any_match(entry.principals, pass.query.principal))
+            continue;
+        pass.allowed = &entry;
+        return;
+    }
+}
+
+// False: a standing BLOCK answers, and nothing else is looked at.
+bool Engine::check_standing(Pass& pass) noexcept {
+    const track::Standing standing = tracks_.standing(pass.track);
+    if (standing.until == 0) return true;
+    pass.standing = standing;
+    if (pass.track.newest >= standing.until) {
+        if (tracks_.keys().kept(pass.track.slot.index) == Keep::standing)
+            tracks_.keep(pass.track, Keep::suspect);
+        return true;
+    }
+    const policy::Response* response = pass.binding.route.policy->marked(standing.response);
+    if (response == nullptr || !pass.enforced()) return true;  // the policy has dropped it since
+    const auto exempt = [&](std::uint16_t rule) {
+        return std::find(pass.allowed->rules.begin(), pass.allowed->rules.end(), rule) !=
+               pass.allowed->rules.end();
+    };
+    if (pass.allowed != nullptr && std::all_of(response->rules.begin(), response->rules.end(), exempt))
+        return true;
+    pass.standing_active = true;
+    const auto index = static_cast<std::uint16_t>(response - pass.policy.responses.data());
+    pass.raise(static_cast<Action>(standing.action), log::Step::standing, index);
+    pass.decision.would = pass.decision.action;
+    pass.decision.constraints |= response->constraints;
+    if (response->rate > 0) pass.rate = response->rate;
+    if (pass.decision.action != Action::block) return true;
+    pass.decision.retry_after = standing.until - pass.track.newest;
+    return false;
+}
+
+std::uint64_t Engine::limit_tag(const Pass& pass, const policy::Limit& limit,
+                                std::uint16_t index) const noexcept {
+    std::uint64_t tag = base::hash64(limit.name, key_seed_ ^ index);
+    if (limit.per_principal) tag = base::mix64(tag, pass.principal_tag);
+    if (limit.per_model) tag = base::mix64(tag, pass.binding.model_tag);
+    if (limit.per_session) tag = base::mix64(tag, base::hash64(pass.query.session, key_seed_ ^ 3));
+    return track::KeyTable::tag_of(tag);
+}
+
+// False: a limit refuses the query.
+bool Engine::check_limits(Pass& pass) noexcept {
+    if (pass.allowed != nullptr && pass.allowed->limits) return true;
+    const auto& indexes = pass.binding.route.limits;
+    for (std::size_t i = 0; i < indexes.size(); ++i) {
+        const policy::Limit& limit = pass.policy.limits[indexes[i]];
+        const auto verdict = limits_.reserve(limit_tag(pass, limit, indexes[i]), pass.binding.limit_shapes[i],
+                                             pass.query.now, limit.rows ? pass.rows() : 1, limit.max);
+        pass.limits_reserved = i + 1;
+        if (verdict.admitted) continue;
+        pass.decision.would = std::max(pass.decision.would, limit.action);
+        if (!pass.enforced()) continue;
+        region_.add(base::Counter::limit_refusals);
+        pass.raise(limit.action, log::Step::limit, indexes[i]);
+        pass.decision.constraints |= limit.constraints;
+        if (limit.action != Action::block) continue;
+        pass.decision.retry_after = verdict.retry_after;
+        take_back_limits(pass, i);
+        return false;
+    }
+    return true;
+}
+
+void Engine::take_back_limits(Pass& pass, std::size_t count) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint16_t index = pass.binding.route.limits[i];
+        const policy::Limit& limit = pass.policy.limits[index];
+        limits_.take_back(limit_tag(pass, limit, index), pass.binding.limit_shapes[i], pass.query.now,
+                          limit.rows ? pass.rows() : 1);
+    }
+}
+
+Fault Engine::make_sketch(const Pass& pass, std::size_t row, track::Sketch& sketch) const noexcept {
+    const bool finite = sketch_input(pass.query.input, row, pass.binding.route.model, pass.binding.references,
+                                     sketch_seed_, pass.thread, sketch);
+    return finite ? Fault::none : Fault::values;
+}
+
+// The sketch of the input and what it is to the track's history. A track gets its hot slab here.
+Fault Engine::read_input(Pass& pass) noexcept {
+    const event::Input& input = pass.query.input;
+    if (input.kind == event::InputKind::row && input.width > column_limit) return Fault::width;
+    const bool first = pass.track.slot.created;
+    const bool wanted = input.kind != event::InputKind::none && pass.binding.reads_input &&
+                        pass.binding.references != nullptr;
+    if (!wanted) {
+        // Bad values are an error whether or not a rule would have looked at them.
+        if (input.values != nullptr && !track::all_finite(input.values, input.rows * input.width))
+            return Fault::values;
+        return Fault::none;
+    }
+    if (input.rows > 1) {
+        if (!track::all_finite(input.values, input.rows * input.width)) return Fault::values;
+        if (!pass.track.hot) tracks_.warm(pass.track, pass.query.now, !first);
+        pass.hot = tracks_.hot(pass.track.hot);
+        pass.batch = true;
+        observe_batch(pass);
+        return Fault::none;
+    }
+    track::Sketch& sketch = pass.thread.sketches[0];
+    if (const Fault fault = make_sketch(pass, 0, sketch); fault != Fault::none) return fault;
+    if (!pass.track.hot) tracks_.warm(pass.track, pass.query.now, !first);
+    pass.hot = tracks_.hot(pass.track.hot);
+    pass.sketch = &sketch;
+    if (pass.hot == nullptr) return Fault::none;
+    pass.observation = pass.hot->similarity.observe(sketch, *pass.binding.references, pass.track.newest);
+    pass.history = &pass.hot->similarity;
+    return Fault::none;
+}
+
+// The rows of a batch see the track's history and each other, in row order, on a private copy: the batch may
+// be blocked.
+void Engine::observe_batch(Pass& pass) noexcept {
+    if (pass.hot == nullptr) return;
+    track::HotSlab& copy = pass.thread.batch;
+    std::memcpy(&copy, &pass.hot->similarity, sizeof copy);
+    track::Sketch& sketch = pass.thread.sketches[0];
+    const std::size_t rows = pass.query.input.rows;
+    for (std::size_t row = 0; row < rows; ++row) {
+        if (rows > sequence_rows && row == sequence_rows / 2) row = rows - sequence_rows / 2;
+        make_sketch(pass, row, sketch);
+        const Observation seen = copy.observe(sketch, *pass.binding.references, pass.track.newest);
+        copy.commit(sketch, seen, pass.query.now);
+        pass.observation.calibrated = seen.calibrated;
+        pass.observation.near |= seen.near;
+    }
+    pass.history = &copy;
+}
+
+TrackTable::Track Engine::open_shared(const Pass& pass, signal::Scope scope) noexcept {
+    const std::uint64_t tag =
+        scope == signal::Scope::principal ? base::mix64(pass.principal_tag, 0x7072696e) : 0x676c6f62616c;
+    return tracks_.open(track::KeyTable::tag_of(tag), pass.query.now);
+}
+
+// Fills decision.signals in the order of the program's list: NaN where a signal is missing.
+void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
+    const auto& plans = pass.binding.plans[static_cast<std::size_t>(phase)];
+    pass.decision.signal_count = static_cast<std::uint8_t>(plans.size());
+    // In the request phase the query under way counts; by the response it has been counted.
+    const double pending = phase == rule::Phase::request ? static_cast<double>(pass.rows()) : 0;
+    track::WindowSummary summary{};
+    double summary_window = -1;
+    for (std::size_t i = 0; i < plans.size(); ++i) {
+        const Binding::Plan& plan = plans[i];
+        double& value = pass.decision.signals[i];
+        if (!signal::info(plan.signal).needs_input) {
+            const TrackTable::Track track =
+                plan.scope == signal::Scope::track ? pass.track : open_shared(pass, plan.scope);
+            value = tracks_.count(track, plan.horizon) + pending;
+            if (plan.signal == signal::Signal::request_rate) value /= plan.window;
+            continue;
+        }
+        value = std::nan("");
+        if (pass.history == nullptr) continue;
+        if (summary_window != plan.window) {
+            const bool alone = pass.sketch != nullptr && phase == rule::Phase::request;
+            summary =
+                pass.history->summary(pass.track.newest, plan.window, alone ? &pass.observation : nullptr);
+            summary_window = plan.window;
+        }
+        value = plan.signal == signal::Signal::input_similarity_score ? summary.similarity_score
+                : plan.signal == signal::Signal::near_duplicate_ratio ? summary.near_ratio
+                                                                      : summary.duplicate_ratio;
+    }
+}
+
+void Engine::match_rules(Pass& pass, rule::Phase phase) noexcept {
+    const Binding& binding = pass.binding;
+    const rule::Program& program = *binding.route.program;
+    if (pass.policy.mode == policy::Mode::off || !program.reads(phase)) return;
+    event::Value* fields = pass.query.fields;
+    const auto set = [&](int field, const event::Value& value) {
+        if (field >= 0) fields[field] = value;
+    };
+    set(binding.field_principal, event::Value::of_text(pass.query.principal));
+    if (!pass.query.session.empty()) set(binding.field_session, event::Value::of_text(pass.query.session));
+    set(binding.field_cost, event::Value::of_real(pass.query.cost));
+    set(binding.field_rows, event::Value::of_int(static_cast<std::int64_t>(pass.rows())));
+    if (pass.history != nullptr)
+        set(binding.field_calibrated, event::Value::of_bool(pass.observation.calibrated));
+    if (pass.query.input.kind == event::InputKind::text)
+        set(binding.field_text, event::Value::of_text(pass.query.input.text));
+    rule::Scratch& scratch = pass.thread.scratch(binding.policy_id, *pass.policy.program);
+    const std::size_t matched =
+        program.evaluate(phase, fields, pass.decision.signals.data(), scratch, pass.decision.rules);
+    pass.decision.rule_count = static_cast<std::uint16_t>(std::min(matched, rule_limit));
+}
+
+// What the matched rules lead to. Rules that are off here are dropped from the list.
+void Engine::respond(Pass& pass) noexcept {
+    Decision& decision = pass.decision;
+    std::uint16_t kept = 0;
+    for (std::uint16_t i = 0; i < decision.rule_count; ++i) {
+        const std::uint16_t rule = decision.rules[i];
+        const policy::RoutePolicy::RuleEffect& effect = pass.binding.route.rules[rule];
+        policy::Mode mode = effect.mode;
+        if (effect.conditional) {
+            const policy::RuleMode& own = pass.policy.rules[rule];
+            if (pass.query.now >= own.expires) {
+                mode = pass.policy.mode;
+            } else if (policy::any_match(own.excluded_principals, pass.query.principal)) {
+                mode = policy::Mode::off;
+            }
+        }
+        if (mode == policy::Mode::off) continue;
+        decision.rules[kept++] = rule;
+        Action action = effect.action;
+        const bool exempt = pass.allowed != nullptr &&
+                            std::find(pass.allowed->rules.begin(), pass.allowed->rules.end(), rule) !=
+                                pass.allowed->rules.end();
+        if (exempt && action > Action::log) {
+            action = Action::log;
+            decision.allowed_by = static_cast<std::uint16_t>(pass.allowed - pass.policy.allow.data());
+        }
+        decision.would = std::max(decision.would, action);
+        if (mode != policy::Mode::enforce) continue;
+        if (!exempt) {
+            decision.constraints |= effect.constraints;
+            pass.responses |= effect.responses;
+        }
+        const auto response =
+            static_cast<std::uint16_t>(effect.responses == 0 ? 0 : __builtin_ctzll(effect.responses));
+        pass.raise(action, exempt ? log::Step::allow : log::Step::response,
+                   exempt ? decision.allowed_by : response);
+    }
+    decision.rule_count = kept;
+    if (pass.binding.route.model == nullptr && pass.policy.mode != policy::Mode::off) {
+        decision.would = std::max(decision.would, pass.policy.unknown_model);
+        if (pass.enforced()) decision.action = std::max(decision.action, pass.policy.unknown_model);
+    }
+    decision.would = std::max(decision.would, decision.action);
+}
+
+// A `rate` constraint in force: what exceeds it is refused.
+void Engine::apply_rate(Pass& pass) noexcept {
+    for (std::uint64_t rated = pass.responses & pass.binding.route.rated; rated != 0; rated &= rated - 1) {
+        const double rate = pass.policy.responses[static_cast<std::size_t>(__builtin_ctzll(rated))].rate;
+        pass.rate = pass.rate == 0 ? rate : std::min(pass.rate, rate);
+    }
+    if (pass.rate == 0 || pass.decision.action == Action::block) return;
+    if (tracks_.within_rate(pass.track, pass.track.newest, pass.rate, pass.rows())) return;
+    pass.raise(Action::block, log::Step::response, pass.decision.step_index);
+    pass.decision.would = Action::block;
+    pass.decision.retry_after = 1 / pass.rate;
+}
+
+// The query becomes volume and history, unless it is blocked.
+void Engine::commit(Pass& pass) noexcept {
+    Decision& decision = pass.decision;
+    if (pass.responses & pass.binding.route.lasting) make_standing(pass);
+    if (decision.action == Action::block) {
+        take_back_limits(pass, pass.limits_reserved);
+        return;
+    }
+    decision.committed = true;
+    const bool in_time = tracks_.add(pass.track, pass.query.now, pass.rows());
+    if (pass.binding.reads_principal) {
+        auto shared = open_shared(pass, signal::Scope::principal);
+        tracks_.add(shared, pass.query.now, pass.rows());
+    }
+    if (pass.binding.reads_global) {
+        auto shared = open_shared(pass, signal::Scope::global);
+        tracks_.add(shared, pass.query.now, pass.rows());
+    }
+    region_.add(base::Counter::queries, pass.rows());
+    if (!tracks_.promoted(pass.track)) {
+        // The 16th query within the longest horizon makes a track hot for good, whatever it sends.
+        const std::size_t longest = horizons_.size() - 1;
+        const bool busy = tracks_.count(pass.track, longest) >= TrackTable::promotion_queries;
+        if (busy && !pass.track.hot) tracks_.warm(pass.track, pass.query.now, true);
+        if (busy || pass.observation.near) tracks_.promote(pass.track);
+    }
+    tracks_.touch(pass.track);
+    if (!in_time || pass.hot == nullptr || tracks_.hot(pass.track.hot) != pass.hot) return;
+    commit_input(pass);
+}
+
+void Engine::commit_input(Pass& pass) noexcept {
+    track::ModelReferences& references = *pass.binding.references;
+    const event::Input& input = pass.query.input;
+    // A track under constraint or suspicion does not teach the model what is ordinary.
+    const bool teaches = pass.decision.would < Action::constrain;
+    const bool learns_scale = teaches && pass.binding.learns_scale && !references.scale_frozen();
+    const auto learn = [&](const track::Sketch& sketch, std::size_t row) {
+        if (!teaches) return;
+        references.update(sketch, pass.principal_tag | 1, pass.track.newest);
+        if (learns_scale && input.values != nullptr) {
+            references.learn_scale(input.values + row * input.width, input.width, pass.principal_tag | 1,
+                                   sketch_seed_, *pass.binding.scale_sample);
+        }
+    };
+    if (pass.sketch != nullptr) {
+        pass.hot->similarity.commit(*pass.sketch, pass.observation, pass.query.now);
+        learn(*pass.sketch, 0);
+        return;
+    }
+    track::Sketch& sketch = pass.thread.sketches[0];
+    for (std::size_t row = 0; row < input.rows; ++row) {
+        if (input.rows > sequence_rows && row == sequence_rows / 2) row = input.rows - sequence_rows / 2;
+        make_sketch(pass, row, sketch);
+        const Observation seen = pass.hot->similarity.observe(sketch, references, pass.track.newest);
+        pass.hot->similarity.commit(sketch, seen, pass.query.now);
+        learn(sketch, row);
+    }
+}
+
+// Responses with a duration leave a standing decision behind. One in force is never prolonged by a weaker
+// one, and one that blocks is not prolonged at all: check_standing() answers before.
+void Engine::make_standing(Pass& pass) noexcept {
+    const policy::Response* chosen = nullptr;
+    for (std::uint64_t left = pass.responses & pass.binding.route.lasting; left != 0; left &= left - 1) {
+        const policy::Response& response =
+            pass.policy.responses[static_cast<std::size_t>(__builtin_ctzll(left))];
+        if (chosen == nullptr || response.action > chosen->action) chosen = &response;
+    }
+    const std::uint32_t mark = policy::Policy::mark(*chosen);
+    const bool same = pass.standing.response == mark && pass.standing.until != 0;
+    if (pass.standing_active && static_cast<Action>(pass.standing.action) > chosen->action) return;
+    const policy::Duration& duration = *chosen->duration;
+    const double now = pass.track.newest;
+    std::uint8_t repeats = 1;
+    if (same && pass.standing_active) {
+        repeats = pass.standing.repeats;
+    } else if (same && now - pass.standing.until < duration.forget) {
+        repeats = static_cast<std::uint8_t>(std::min(63, pass.standing.repeats + 1));
+    }
+    const double length = std::min(duration.max, duration.first * std::pow(duration.factor, repeats - 1));
+    if (same && pass.standing_active && pass.standing.until - now > length / 2) return;  // still fresh
+    track::Standing next;
+    next.until = static_cast<std::uint32_t>(std::min(track::latest_time, std::ceil(now + length)));
+    next.action = static_cast<std::uint8_t>(chosen->action);
+    next.repeats = repeats;
+    next.response = mark;
+    if (tracks_.set_standing(pass.track, pass.standing, next)) tracks_.keep(pass.track, Keep::standing);
+    if (chosen->action == Action::block) pass.decision.retry_after = length;
+}
+
+void Engine::finish(Pass& pass) noexcept {
+    Decision& decision = pass.decision;
+    region_.add(static_cast<base::Counter>(decision.action));
+    if (decision.would > decision.action) region_.add(base::Counter::simulated);
+    if (log_) {
+        write_log(pass);
+    } else {
+        decision.sequence = unlogged_sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
+    }
+}
+
+void Engine::write_log(Pass& pass) noexcept {
+    Decision& decision = pass.decision;
+    const Binding& binding = pass.binding;
+    log::Record record;
+    record.t = base::wall_microseconds();
+    record.mono = base::monotonic_nanoseconds();
+    record.latency =
+        static_cast<std::uint32_t>(std::min<std::int64_t>(record.mono - pass.started, 0xFFFFFFFF));
+    record.constraints = decision.constraints;
+    std::uint8_t* cached = tracks_.commitment(pass.track);
+    std::memcpy(record.principal.data(), cached, record.principal.size());
+    if (record.principal == log::Commitment{} && !pass.query.principal.empty()) {
+        record.principal =
+            committed(pass.query.principal).value_or(commitments_->commit(pass.query.principal));
+        if (tracks_.holds(pass.track)) std::memcpy(cached, record.principal.data(), record.principal.size());
+    }
+    if (!pass.query.session.empty()) record.session = commitments_->commit(pass.query.session);
+    record.policy = binding.log_policy;
+    record.model = binding.log_model;
+    record.route = binding.log_route;
+    record.method = binding.log_method;
+    record.endpoint = binding.log_endpoint;
+    record.rows = decision.rows;
+    record.action = static_cast<log::Action>(decision.action);
+    record.would = static_cast<log::Action>(decision.would);
+    record.simulated = decision.would > decision.action;
+    record.phase = static_cast<log::Phase>(decision.phase);
+    record.step = decision.step;
+    record.step_name = binding.log_step(decision);
+    record.allowed_by = decision.allowed_by == 0xFFFF ? 0 : binding.log_allow[decision.allowed_by];
+    record.trimmed = decision.rule_count > log::max_rules;
+    record.rule_count = static_cast<std::uint8_t>(std::min<std::size_t>(decision.rule_count, log::max_rules));
+    std::uint32_t signals_read = 0;
+    for (std::uint8_t i = 0; i < record.rule_count; ++i) {
+        const auto& effect = binding.route.rules[decision.rules[i]];
+        const auto mode = effect.mode == policy::Mode::enforce ? log::Mode::enforce : log::Mode::shadow;
+        record.rules[i] = {decision.rules[i], static_cast<log::Action>(effect.action), mode};
+        signals_read |= binding.rule_signals[decision.rules[i]];
+    }
+    const auto& log_signals = binding.log_signals[static_cast<std::size_t>(decision.phase)];
+    for (; signals_read != 0 && record.signal_count < log::max_signals; signals_read &= signals_read - 1) {
+        const auto i = static_cast<std::size_t>(__builtin_ctz(signals_read));
+        std::uint16_t readers = 0;
+        for (std::uint8_t r = 0; r < record.rule_count; ++r) {
+            readers |= static_cast<std::uint16_t>((binding.rule_signals[decision.rules[r]] >> i & 1) << r);
+        }
+        record.signals[record.signal_count++] = {decision.signals[i], log_signals[i], readers};
+    }
+    if (pass.query.request_id.size() <= log::max_request_id) {
+        record.request_size = static_cast<std::uint8_t>(pass.query.request_id.size());
+        std::memcpy(record.request, pass.query.request_id.data(), pass.query.request_id.size());
+    }
+    decision.sequence = log_->push(record);
+}
+
+bool Engine::record(const Binding& binding, const Decision& decision, const Answer& answer,
+                    Decision& response) noexcept {
+    region_.add(base::Counter::records);
+    const auto track = tracks_.look(decision.track_tag, answer.now);
+    if (!track || track->slot.generation != decision.slot.generation) {
+        region_.add(base::Counter::records_dropped);
+        return false;
+    }
+    if (!binding.route.program->reads(rule::Phase::response)) return false;
+    const auto set = [&](int field, const event::Value& value) {
+        if (field >= 0) answer.fields[field] = value;
+    };
+    set(binding.field_status, event::Value::of_int(answer.status));
+    set(binding.field_http_status, event::Value::of_int(answer.status));
+    if (answer.label != nullptr) set(binding.field_label, *answer.label);
+    if (answer.has_text) {
+        set(binding.field_answer, event::Value::of_text(answer.text));
+        set(binding.field_messages, event::Value::of_text(answer.text));
+    }
+    if (answer.cost >= 0) set(binding.field_answer_cost, event::Value::of_real(answer.cost));
+    Query query;
+    query.fields = answer.fields;
+    query.now = answer.now;
+    response.phase = rule::Phase::response;
+    response.rows = decision.rows;
+    response.now = answer.now;
+    response.slot = decision.slot;
+    response.track_tag = decision.track_tag;
+    Pass pass{binding, binding.route.policy->spec(), query, response, ThreadState::mine()};
+    if (log_) pass.started = base::monotonic_nanoseconds();
+    pass.track = *track;
+    if (const track::HotTrack* hot = tracks_.hot(track->hot)) pass.history = &hot->similarity;
+    read_signals(pass, rule::Phase::response);
+    match_rules(pass, rule::Phase::response);
+    respond(pass);
+    if (response.rule_count == 0) return false;
+    finish(pass);
+    return true;
+}
+
+}  // namespace atlascore::engine

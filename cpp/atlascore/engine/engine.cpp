@@ -1,0 +1,291 @@
+// Setting up, binding and reloading; the hot path is in decide.cpp.
+#include "atlascore/engine/engine.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "atlascore/base/clock.hpp"
+#include "atlascore/base/error.hpp"
+#include "atlascore/base/hash.hpp"
+
+namespace atlascore::engine {
+namespace {
+
+// One entry of the model directory: which model owns which references.
+struct ModelEntry {
+    std::uint64_t tag;
+    std::uint64_t room[7];
+};
+
+constexpr std::uint32_t scale_samples = 4;  // models that can learn their scale at the same time
+constexpr std::size_t track_sections =
+    4;  // then: limit groups, limit slots, directory, references, scale samples
+
+std::uint64_t limit_capacity(const Config& config) {
+    return std::max<std::uint64_t>(256, config.capacity / 8);
+}
+
+std::string seconds(double value) {
+    std::string text = std::to_string(value);
+    text.erase(text.find_last_not_of('0') + 1);
+    if (text.back() == '.') text.pop_back();
+    return text + " s";
+}
+
+std::string list(const std::vector<double>& horizons) {
+    std::string text;
+    for (const double horizon : horizons) text += (text.empty() ? "" : ", ") + seconds(horizon);
+    return text;
+}
+
+}  // namespace
+
+std::uint32_t Engine::hot_slabs(const Config& config) noexcept {
+    if (config.hot != 0) return config.hot;
+    return static_cast<std::uint32_t>(std::max<std::uint64_t>(64, config.capacity / 50));
+}
+
+base::RegionSpec Engine::region_spec(const policy::Policy& policy, const Config& config) {
+    if (config.capacity < 1 || config.capacity > (std::uint64_t{1} << 30)) {
+        throw base::Error("capacity must be 1 to 2^30 tracks, not " + std::to_string(config.capacity));
+    }
+    if (config.models < 1 || config.models > 65'536) {
+        throw base::Error("state.models must be 1 to 65536, not " + std::to_string(config.models));
+    }
+    base::RegionSpec spec;
+    spec.name = config.state;
+    spec.seed = config.seed;
+    spec.section_bytes = track::TrackTable::section_bytes(config.capacity, hot_slabs(config));
+    for (const std::uint64_t bytes : track::LimitTable::section_bytes(limit_capacity(config)))
+        spec.section_bytes.push_back(bytes);
+    spec.section_bytes.push_back(config.models * sizeof(ModelEntry));
+    spec.section_bytes.push_back(config.models * sizeof(track::ModelReferences));
+    spec.section_bytes.push_back(scale_samples * sizeof(track::ScaleSample));
+    spec.configuration = base::mix64(config.capacity, hot_slabs(config) * 65'537ull + config.models);
+    for (const double horizon : policy.horizons()) {
+        spec.configuration = base::mix64(spec.configuration, std::bit_cast<std::uint64_t>(horizon));
+    }
+    spec.configuration_text =
+        "capacity " + std::to_string(config.capacity) + ", " + std::to_string(hot_slabs(config)) +
+        " hot tracks, " + std::to_string(config.models) + " models and windows of " + list(policy.horizons());
+    return spec;
+}
+
+Engine::Engine(std::shared_ptr<const policy::Policy> policy, const log::Policy& names, const Config& config)
+    : config_(config),
+      horizons_(policy->horizons()),
+      region_(region_spec(*policy, config)),
+      tracks_(region_, 0, config.capacity, hot_slabs(config), horizons_),
+      limits_(region_, track_sections, limit_capacity(config)),
+      key_seed_(region_.seed()),
+      sketch_seed_(base::mix64(region_.seed(), 0x736b65746368)),
+      policy_(std::move(policy)) {
+    if (config.salt_file.empty()) {
+        std::copy(region_.salt().begin(), region_.salt().end(), salt_.begin());
+    } else {
+        salt_ = log::load_salt(config.salt_file);
+    }
+    commitments_ = std::make_unique<log::Hmac>(salt_);
+    ids_ = std::make_unique<log::DecisionIds>(salt_);
+    if (!config.log_directory.empty()) {
+        log::Options options;
+        options.version = config.version;
+        log_ = std::make_unique<log::Log>(config.log_directory, options);
+        log_policy_ = log_->add_policy(names);
+    }
+}
+
+Engine::~Engine() {
+    close();
+}
+
+bool Engine::close() {
+    return log_ == nullptr || log_->close();
+}
+
+std::shared_ptr<const policy::Policy> Engine::policy() const {
+    const std::lock_guard lock(policy_mutex_);
+    return policy_;
+}
+
+void Engine::reload(std::shared_ptr<const policy::Policy> policy, const log::Policy& names) {
+    for (const double horizon : policy->horizons()) {
+        if (std::find(horizons_.begin(), horizons_.end(), horizon) != horizons_.end()) continue;
+        throw base::Error("the new rules need a window of " + seconds(horizon) + "; the state has " +
+                          list(horizons_) + ". Start a new engine for other windows");
+    }
+    const std::uint32_t number = log_ ? log_->add_policy(names) : 0;
+    const std::lock_guard lock(policy_mutex_);
+    policy_ = std::move(policy);
+    log_policy_ = number;
+    generation_.fetch_add(1, std::memory_order_release);
+}
+
+// The model's references, claimed with its first route. Null when every entry belongs to another model.
+track::ModelReferences* Engine::references_of(std::uint64_t model_tag, track::ScaleSample** sample) {
+    auto* directory = reinterpret_cast<ModelEntry*>(region_.section(track_sections + 2));
+    auto* references = reinterpret_cast<track::ModelReferences*>(region_.section(track_sections + 3));
+    auto* samples = reinterpret_cast<track::ScaleSample*>(region_.section(track_sections + 4));
+    for (std::uint32_t i = 0; i < config_.models; ++i) {
+        std::atomic_ref<std::uint64_t> tag(directory[i].tag);
+        std::uint64_t seen = tag.load(std::memory_order_acquire);
+        if (seen == 0) tag.compare_exchange_strong(seen, model_tag);
+        if (seen != 0 && seen != model_tag) continue;
+        *sample = samples + i % scale_samples;
+        return references + i;
+    }
+    return nullptr;
+}
+
+std::shared_ptr<const Binding> Engine::bind(const std::string& model, const std::string& method,
+                                            const std::string& endpoint) {
+    auto binding = std::make_shared<Binding>();
+    {
+        const std::lock_guard lock(policy_mutex_);
+        binding->route = policy_->bind(model, method, endpoint);
+        binding->policy_id = policy_->id();
+        binding->log_policy = log_policy_;
+    }
+    const rule::Program& program = *binding->route.program;
+    for (const rule::Phase phase : {rule::Phase::request, rule::Phase::response}) {
+        if (program.signals(phase).size() > signal_limit) {
+            throw base::Error("the rules of one route read more than " + std::to_string(signal_limit) +
+                              " signals");
+        }
+        for (const rule::SignalRef& ref : program.signals(phase)) {
+            const bool rate = ref.signal == signal::Signal::request_rate;
+            const double window = rate ? 10.0 : ref.window;
+            const auto horizon = std::find(horizons_.begin(), horizons_.end(), window) - horizons_.begin();
+            binding->plans[static_cast<std::size_t>(phase)].push_back(
+                {ref.signal, ref.scope, static_cast<std::uint8_t>(horizon), window});
+            binding->reads_input |= signal::info(ref.signal).needs_input;
+            binding->reads_principal |= ref.scope == signal::Scope::principal;
+            binding->reads_global |= ref.scope == signal::Scope::global;
+        }
+    }
+    for (const std::uint16_t limit : binding->route.limits) {
+        binding->limit_shapes.push_back(
+            track::LimitTable::shape(binding->route.policy->spec().limits[limit].window));
+    }
+    binding->model_tag = base::hash64(model, key_seed_ ^ 2) | 1;
+    binding->references = references_of(binding->model_tag, &binding->scale_sample);
+    binding->field_principal = program.field("api.principal");
+    binding->field_session = program.field("api.session");
+    binding->field_calibrated = program.field("calibrated");
+    binding->field_text = program.field("gen_ai.input.messages");
+    binding->field_cost = program.field("api.cost");
+    binding->field_rows = program.field("api.rows");
+    binding->field_status = program.field("response.status");
+    binding->field_http_status = program.field("http.response.status_code");
+    binding->field_label = program.field("response.label");
+    binding->field_answer = program.field("response.text");
+    binding->field_messages = program.field("gen_ai.output.messages");
+    binding->field_answer_cost = program.field("response.cost");
+    binding->learns_scale = binding->route.model == nullptr || binding->route.model->scale_epoch == 0;
+    if (log_) name_for_log(*binding, model, method, endpoint);
+    return binding;
+}
+
+// Everything a log record names by number.
+void Engine::name_for_log(Binding& binding, const std::string& model, const std::string& method,
+                          const std::string& endpoint) {
+    const policy::Spec& spec = binding.route.policy->spec();
+    binding.log_model = log_->intern(model);
+    binding.log_route = log_->intern("default");
+    binding.log_method = log_->intern(method);
+    binding.log_endpoint = log_->intern(endpoint);
+    for (const policy::Limit& limit : spec.limits) binding.log_limits.push_back(log_->intern(limit.name));
+    for (const policy::Response& response : spec.responses)
+        binding.log_responses.push_back(log_->intern(response.name));
+    for (const policy::AllowEntry& entry : spec.allow) binding.log_allow.push_back(log_->intern(entry.name));
+    // The log policy lists the signals of the whole program, those of the request phase first.
+    std::uint16_t offset = 0;
+    for (const rule::Phase phase : {rule::Phase::request, rule::Phase::response}) {
+        const auto all = spec.program->signals(phase);
+        for (const rule::SignalRef& ref : binding.route.program->signals(phase)) {
+            binding.log_signals[static_cast<std::size_t>(phase)].push_back(
+                static_cast<std::uint16_t>(offset + (std::find(all.begin(), all.end(), ref) - all.begin())));
+        }
+        offset = static_cast<std::uint16_t>(offset + all.size());
+    }
+    for (std::size_t rule = 0; rule < spec.program->rule_count(); ++rule) {
+        const rule::Phase phase = spec.program->rule(rule).phase;
+        binding.rule_signals.push_back(
+            static_cast<std::uint32_t>(binding.route.program->signals_of(rule, phase)));
+    }
+}
+
+std::uint32_t Binding::log_step(const Decision& decision) const noexcept {
+    switch (decision.step) {
+        case log::Step::limit:
+            return log_limits[decision.step_index];
+        case log::Step::response:
+        case log::Step::standing:
+            return decision.step_index < log_responses.size() ? log_responses[decision.step_index] : 0;
+        case log::Step::allow:
+            return log_allow[decision.step_index];
+        default:
+            return 0;
+    }
+}
+
+Route::Route(Engine& engine, std::string model, std::string method, std::string endpoint)
+    : engine_(engine), model_(std::move(model)), method_(std::move(method)), endpoint_(std::move(endpoint)) {
+    current();
+}
+
+const std::shared_ptr<const Binding>& Route::current() {
+    const std::uint64_t generation = engine_.generation();
+    if (generation != generation_) {
+        binding_ = engine_.bind(model_, method_, endpoint_);
+        generation_ = generation;
+    }
+    return binding_;
+}
+
+std::string Engine::decision_id(std::uint64_t sequence) const {
+    return ids_->id({log_ ? log_->instance() : region_.instance(), log::producer, sequence});
+}
+
+std::string Engine::commitment(std::string_view name) const {
+    static constexpr char hex[] = "0123456789abcdef";
+    std::string text;
+    for (const std::uint8_t byte : commitments_->commit(name)) {
+        text += hex[byte >> 4];
+        text += hex[byte & 15];
+    }
+    return text;
+}
+
+std::optional<std::array<double, signal::signal_count>> Engine::signals(std::string_view principal,
+                                                                        std::string_view model,
+                                                                        double now) const {
+    const std::uint64_t principal_tag = base::hash64(principal, key_seed_);
+    const std::uint64_t model_tag = base::hash64(model, key_seed_ ^ 2) | 1;
+    const auto track = tracks_.look(track::KeyTable::tag_of(base::mix64(principal_tag, model_tag)), now);
+    if (!track) return std::nullopt;
+    std::array<double, signal::signal_count> values;
+    values.fill(std::nan(""));
+    // The default window of a rule, or the nearest that this policy has.
+    std::size_t horizon = 0;
+    for (std::size_t i = 0; i < horizons_.size(); ++i) {
+        if (std::abs(horizons_[i] - 300) < std::abs(horizons_[horizon] - 300)) horizon = i;
+    }
+    const auto at = [&](signal::Signal s) -> double& { return values[static_cast<std::size_t>(s)]; };
+    at(signal::Signal::request_count) = tracks_.count(*track, horizon);
+    const auto rate = std::find(horizons_.begin(), horizons_.end(), 10.0);
+    at(signal::Signal::request_rate) =
+        tracks_.count(*track, static_cast<std::size_t>(rate - horizons_.begin())) / 10;
+    if (const track::HotTrack* hot = tracks_.hot(track->hot)) {
+        const track::WindowSummary summary =
+            hot->similarity.summary(track->newest, horizons_[horizon], nullptr);
+        at(signal::Signal::input_similarity_score) = summary.similarity_score;
+        at(signal::Signal::near_duplicate_ratio) = summary.near_ratio;
+        at(signal::Signal::exact_duplicate_ratio) = summary.duplicate_ratio;
+    }
+    return values;
+}
+
+}  // namespace atlascore::engine

@@ -1,0 +1,229 @@
+// The whole path: event -> track -> signals -> rules -> policy -> decision -> log.
+//
+// One Engine serves any number of threads; its state is one region, shared with other processes when it has a
+// name. decide() runs before the model executes, record() brings the answer. Both are noexcept, allocate
+// nothing once a thread has made its first call under a policy, and make no system call.
+//
+// A decision counts the query it is about: request_count is 1 at the first one. What is blocked leaves no
+// trace in windows, limits or history.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "atlascore/base/region.hpp"
+#include "atlascore/event/event.hpp"
+#include "atlascore/log/commitment.hpp"
+#include "atlascore/log/decision_id.hpp"
+#include "atlascore/log/log.hpp"
+#include "atlascore/policy/policy.hpp"
+#include "atlascore/track/limit_table.hpp"
+#include "atlascore/track/references.hpp"
+#include "atlascore/track/track_table.hpp"
+
+namespace atlascore::engine {
+
+using policy::Action;
+
+inline constexpr std::size_t rule_limit = 32;    // matched rules that one decision can name
+inline constexpr std::size_t signal_limit = 32;  // signals that one route can read per phase
+// Rows of one batch that enter the sequence signals: the first and the last 128. The others count as volume.
+inline constexpr std::size_t sequence_rows = 256;
+
+struct Config {
+    std::uint64_t capacity = 1'000'000;  // tracks
+    std::uint32_t hot = 0;               // hot tracks; 0: capacity / 50
+    std::uint32_t models = 64;           // models with references of their own
+    std::string state;                   // as RegionSpec::name
+    std::optional<std::uint64_t> seed;
+    std::string log_directory;  // "" no log
+    std::string salt_file;      // "" the region's salt
+    std::string version;
+};
+
+struct Query {
+    std::string_view principal;
+    std::string_view session;
+    std::string_view request_id;
+    event::Input input;
+    event::Value* fields =
+        nullptr;  // one per field of the route's program; the engine fills in those it knows itself
+    double cost = 0;
+    double now = 0;  // seconds since 1970
+};
+
+// Why a query cannot be decided: bad input, told to the caller, never a silent ALLOW.
+enum class Fault : std::uint8_t { none, time, values, width, cost };
+
+struct Decision {
+    Action action = Action::allow;
+    Action would = Action::allow;  // what shadow rules would have given
+    log::Step step = log::Step::none;
+    rule::Phase phase = rule::Phase::request;
+    bool committed = false;  // counts as volume and history
+    std::uint8_t signal_count = 0;
+    std::uint16_t rule_count = 0;
+    std::uint16_t step_index = 0;  // index of the limit, response or allow entry of `step`
+    std::uint16_t allowed_by = 0xFFFF;
+    std::uint32_t rows = 1;
+    std::uint64_t constraints = 0;  // bits of the policy's constraints in force
+    std::uint64_t sequence = 0;
+    std::uint64_t track_tag = 0;
+    track::SlotRef slot;
+    double now = 0;
+    double retry_after = 0;  // for a BLOCK by limit, rate or standing decision; 0 unknown
+    std::array<std::uint16_t, rule_limit> rules;
+    std::array<double, signal_limit> signals;  // in the order of the route program's signals(phase)
+};
+
+struct Answer {
+    const event::Value* label = nullptr;
+    std::span<const double> scores;
+    std::string_view text;
+    bool has_text = false;
+    double cost = -1;  // negative: unknown
+    int status = 200;
+    double now = 0;
+    event::Value* fields = nullptr;  // as Query::fields
+};
+
+class Engine;
+
+// A policy bound to one route, with everything the hot path needs looked up.
+struct Binding {
+    struct Plan {
+        signal::Signal signal;
+        signal::Scope scope;
+        std::uint8_t horizon;  // index of the window among the region's horizons
+        double window;
+    };
+    policy::RoutePolicy route;
+    std::vector<Plan> plans[rule::phase_count];
+    std::vector<track::WindowShape> limit_shapes;  // one per route.limits
+    std::uint64_t model_tag = 0;
+    std::uint64_t policy_id = 0;
+    track::ModelReferences* references = nullptr;  // null: more models than the region has room for
+    track::ScaleSample* scale_sample = nullptr;
+    bool reads_input = false;      // some signal needs the sketch
+    bool learns_scale = false;     // the policy declares none for this model
+    bool reads_principal = false;  // some signal is over all models of a principal
+    bool reads_global = false;
+    int field_principal = -1, field_session = -1, field_calibrated = -1, field_text = -1, field_cost = -1,
+        field_rows = -1;
+    int field_status = -1, field_http_status = -1, field_label = -1, field_answer = -1, field_messages = -1,
+        field_answer_cost = -1;
+    // Numbers of names in the log.
+    std::uint32_t log_policy = 0, log_model = 0, log_route = 0, log_method = 0, log_endpoint = 0;
+    std::vector<std::uint32_t> log_limits, log_responses, log_allow;
+    std::vector<std::uint16_t> log_signals[rule::phase_count];  // of each plan, in the log policy's list
+    std::vector<std::uint32_t> rule_signals;  // per rule: which plans it reads, one bit each
+
+    std::uint32_t log_step(const Decision& decision) const noexcept;
+};
+
+// One (model, method, endpoint). It follows reloads: current() binds again when the engine's policy has
+// changed. One thread at a time; make one per thread, they are cheap.
+class Route {
+  public:
+    Route(Engine& engine, std::string model, std::string method, std::string endpoint);
+    const std::shared_ptr<const Binding>& current();
+    Engine& engine() noexcept { return engine_; }
+    const std::string& model() const noexcept { return model_; }
+    const std::string& method() const noexcept { return method_; }
+    const std::string& endpoint() const noexcept { return endpoint_; }
+
+  private:
+    Engine& engine_;
+    std::string model_, method_, endpoint_;
+    std::uint64_t generation_ = 0;
+    std::shared_ptr<const Binding> binding_;
+};
+
+class Engine {
+  public:
+    Engine(std::shared_ptr<const policy::Policy> policy, const log::Policy& names, const Config& config);
+    ~Engine();
+
+    // `binding` is what route.current() returned; the decision refers to it.
+    Fault decide(const Binding& binding, const Query& query, Decision& decision) noexcept;
+    // A decision on the answer when a response rule matched. False otherwise.
+    bool record(const Binding& binding, const Decision& decision, const Answer& answer,
+                Decision& response) noexcept;
+
+    // Every catalogued signal of a track now, NaN when missing; nothing when the track is not known.
+    // `window`: 0 for 5m.
+    std::optional<std::array<double, signal::signal_count>> signals(std::string_view principal,
+                                                                    std::string_view model, double now) const;
+
+    // Throws base::Error when the policy needs windows that the region does not have; then the old one stays.
+    void reload(std::shared_ptr<const policy::Policy> policy, const log::Policy& names);
+    std::shared_ptr<const policy::Policy> policy() const;
+    std::uint64_t generation() const noexcept { return generation_.load(std::memory_order_acquire); }
+    std::shared_ptr<const Binding> bind(const std::string& model, const std::string& method,
+                                        const std::string& endpoint);
+
+    std::uint64_t sketch_seed() const noexcept { return sketch_seed_; }
+
+    base::Region& region() noexcept { return region_; }
+    const track::TrackTable& tracks() const noexcept { return tracks_; }
+    const std::vector<double>& horizons() const noexcept { return horizons_; }
+    log::Log* log() noexcept { return log_.get(); }
+    std::string decision_id(std::uint64_t sequence) const;
+    std::string commitment(std::string_view name) const;
+    bool close();  // flushes and closes the log
+
+  private:
+    struct Pass;
+    static base::RegionSpec region_spec(const policy::Policy& policy, const Config& config);
+    static std::uint32_t hot_slabs(const Config& config) noexcept;
+
+    void name_for_log(Binding& binding, const std::string& model, const std::string& method,
+                      const std::string& endpoint);
+    track::ModelReferences* references_of(std::uint64_t model_tag, track::ScaleSample** sample);
+    void check_allowed(Pass& pass) const noexcept;
+    bool check_standing(Pass& pass) noexcept;
+    bool check_limits(Pass& pass) noexcept;
+    Fault read_input(Pass& pass) noexcept;
+    void read_signals(Pass& pass, rule::Phase phase) noexcept;
+    void match_rules(Pass& pass, rule::Phase phase) noexcept;
+    void respond(Pass& pass) noexcept;
+    void apply_rate(Pass& pass) noexcept;
+    void commit(Pass& pass) noexcept;
+    void commit_input(Pass& pass) noexcept;
+    void make_standing(Pass& pass) noexcept;
+    void take_back_limits(Pass& pass, std::size_t count) noexcept;
+    std::uint64_t limit_tag(const Pass& pass, const policy::Limit& limit, std::uint16_t index) const noexcept;
+    void observe_batch(Pass& pass) noexcept;
+    Fault make_sketch(const Pass& pass, std::size_t row, track::Sketch& sketch) const noexcept;
+    void finish(Pass& pass) noexcept;
+    void write_log(Pass& pass) noexcept;
+    track::TrackTable::Track open_shared(const Pass& pass, signal::Scope scope) noexcept;
+
+    Config config_;
+    std::vector<double> horizons_;
+    base::Region region_;
+    track::TrackTable tracks_;
+    track::LimitTable limits_;
+    std::uint64_t key_seed_;
+    std::uint64_t sketch_seed_;
+    log::Salt salt_{};
+    std::unique_ptr<log::Hmac> commitments_;
+    std::unique_ptr<log::DecisionIds> ids_;
+    std::unique_ptr<log::Log> log_;
+    std::atomic<std::uint64_t> unlogged_sequence_{0};
+
+    mutable std::mutex policy_mutex_;
+    std::shared_ptr<const policy::Policy> policy_;
+    std::uint32_t log_policy_ = 0;
+    std::atomic<std::uint64_t> generation_{1};
+};
+
+}  // namespace atlascore::engine

@@ -1,0 +1,27 @@
+// From an event's input to its sketch (detection.md section 2).
+#pragma once
+
+#include <cstdint>
+
+#include "atlascore/event/event.hpp"
+#include "atlascore/policy/policy.hpp"
+#include "atlascore/track/references.hpp"
+#include "atlascore/track/sketch.hpp"
+
+namespace atlascore::engine {
+
+struct ThreadState;
+
+// Rows have at most this many columns.
+inline constexpr std::size_t column_limit = 4096;
+
+// The scale of the model's inputs: declared by the policy, else learned.
+track::Scale scale_of(const policy::Model* model, const track::ModelReferences* references,
+                      std::size_t width) noexcept;
+
+// The sketch of one input of the call. False: it has values that are not finite.
+bool sketch_input(const event::Input& input, std::size_t index, const policy::Model* model,
+                  const track::ModelReferences* references, std::uint64_t seed, ThreadState& state,
+                  track::Sketch& out) noexcept;
+
+}  // namespace atlascore::engine

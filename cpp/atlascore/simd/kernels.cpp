@@ -1,0 +1,518 @@
+#include "atlascore/simd/kernels.hpp"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "atlascore/simd/kernels.cpp"
+#include <hwy/foreach_target.h>  // IWYU pragma: keep
+#include <hwy/cache_control.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace atlascore::simd::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using F32 = hn::ScalableTag<float>;
+
+const char* Target() { return hwy::TargetName(HWY_TARGET); }
+
+// The last, short vector of an array: the missing lanes are zero.
+template <class D>
+HWY_INLINE hn::Vec<D> load_tail(D d, const hn::TFromD<D>* from, std::size_t count) {
+    HWY_ALIGN hn::TFromD<D> lanes[hn::MaxLanes(d)] = {};
+    std::memcpy(lanes, from, count * sizeof(lanes[0]));
+    return hn::Load(d, lanes);
+}
+
+// Four running sums hide the latency of the fused multiply-add.
+float Dot(const float* a, const float* b, std::size_t count) {
+    const F32 d;
+    const std::size_t n = hn::Lanes(d);
+    auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
+    std::size_t i = 0;
+    for (; i + 4 * n <= count; i += 4 * n) {
+        s0 = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), s0);
+        s1 = hn::MulAdd(hn::LoadU(d, a + i + n), hn::LoadU(d, b + i + n), s1);
+        s2 = hn::MulAdd(hn::LoadU(d, a + i + 2 * n), hn::LoadU(d, b + i + 2 * n), s2);
+        s3 = hn::MulAdd(hn::LoadU(d, a + i + 3 * n), hn::LoadU(d, b + i + 3 * n), s3);
+    }
+    for (; i + n <= count; i += n) s0 = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), s0);
+    if (i < count) s1 = hn::MulAdd(load_tail(d, a + i, count - i), load_tail(d, b + i, count - i), s1);
+    return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
+}
+
+// a.b, a.a and b.b.
+void PairProducts(const float* a, const float* b, std::size_t count, float* out) {
+    const F32 d;
+    const std::size_t n = hn::Lanes(d);
+    auto ab0 = hn::Zero(d), aa0 = ab0, bb0 = ab0, ab1 = ab0, aa1 = ab0, bb1 = ab0;
+    std::size_t i = 0;
+    for (; i + 2 * n <= count; i += 2 * n) {
+        const auto a0 = hn::LoadU(d, a + i), a1 = hn::LoadU(d, a + i + n);
+        const auto b0 = hn::LoadU(d, b + i), b1 = hn::LoadU(d, b + i + n);
+        ab0 = hn::MulAdd(a0, b0, ab0);
+        aa0 = hn::MulAdd(a0, a0, aa0);
+        bb0 = hn::MulAdd(b0, b0, bb0);
+        ab1 = hn::MulAdd(a1, b1, ab1);
+        aa1 = hn::MulAdd(a1, a1, aa1);
+        bb1 = hn::MulAdd(b1, b1, bb1);
+    }
+    for (; i < count; i += n) {
+        const auto a0 = i + n <= count ? hn::LoadU(d, a + i) : load_tail(d, a + i, count - i);
+        const auto b0 = i + n <= count ? hn::LoadU(d, b + i) : load_tail(d, b + i, count - i);
+        ab0 = hn::MulAdd(a0, b0, ab0);
+        aa0 = hn::MulAdd(a0, a0, aa0);
+        bb0 = hn::MulAdd(b0, b0, bb0);
+    }
+    out[0] = hn::GetLane(hn::SumOfLanes(d, hn::Add(ab0, ab1)));
+    out[1] = hn::GetLane(hn::SumOfLanes(d, hn::Add(aa0, aa1)));
+    out[2] = hn::GetLane(hn::SumOfLanes(d, hn::Add(bb0, bb1)));
+}
+
+// Dot products and squared norms of four rows in one pass: each value of the query is loaded once for the four. The
+// rows that come next are asked for early, because four short streams at a time are too many for some prefetchers.
+void FourRows(const float* query, const float* rows, std::size_t width, bool prefetch, float* products,
+              float* squares) {
+    const F32 d;
+    const std::size_t n = hn::Lanes(d);
+    const float *r0 = rows, *r1 = rows + width, *r2 = rows + 2 * width, *r3 = rows + 3 * width;
+    auto p0 = hn::Zero(d), p1 = p0, p2 = p0, p3 = p0, q0 = p0, q1 = p0, q2 = p0, q3 = p0;
+    const auto step = [&](auto q, auto v0, auto v1, auto v2, auto v3) HWY_ATTR {
+        p0 = hn::MulAdd(q, v0, p0);
+        p1 = hn::MulAdd(q, v1, p1);
+        p2 = hn::MulAdd(q, v2, p2);
+        p3 = hn::MulAdd(q, v3, p3);
+        q0 = hn::MulAdd(v0, v0, q0);
+        q1 = hn::MulAdd(v1, v1, q1);
+        q2 = hn::MulAdd(v2, v2, q2);
+        q3 = hn::MulAdd(v3, v3, q3);
+    };
+    std::size_t i = 0;
+    for (; i + n <= width; i += n) {
+        if (prefetch) {
+            hwy::Prefetch(r0 + 4 * width + i);
+            hwy::Prefetch(r1 + 4 * width + i);
+            hwy::Prefetch(r2 + 4 * width + i);
+            hwy::Prefetch(r3 + 4 * width + i);
+        }
+        step(hn::LoadU(d, query + i), hn::LoadU(d, r0 + i), hn::LoadU(d, r1 + i), hn::LoadU(d, r2 + i),
+             hn::LoadU(d, r3 + i));
+    }
+    if (const std::size_t rest = width - i; rest != 0) {
+        step(load_tail(d, query + i, rest), load_tail(d, r0 + i, rest), load_tail(d, r1 + i, rest),
+             load_tail(d, r2 + i, rest), load_tail(d, r3 + i, rest));
+    }
+    products[0] = hn::GetLane(hn::SumOfLanes(d, p0));
+    products[1] = hn::GetLane(hn::SumOfLanes(d, p1));
+    products[2] = hn::GetLane(hn::SumOfLanes(d, p2));
+    products[3] = hn::GetLane(hn::SumOfLanes(d, p3));
+    squares[0] = hn::GetLane(hn::SumOfLanes(d, q0));
+    squares[1] = hn::GetLane(hn::SumOfLanes(d, q1));
+    squares[2] = hn::GetLane(hn::SumOfLanes(d, q2));
+    squares[3] = hn::GetLane(hn::SumOfLanes(d, q3));
+}
+
+FloatCheck CheckFloats(const float* x, std::size_t count) {
+    const hn::ScalableTag<std::uint32_t> d;
+    const std::size_t n = hn::Lanes(d);
+    const auto* bits = reinterpret_cast<const std::uint32_t*>(x);
+    const auto exponent = hn::Set(d, 0x7F800000u), minus = hn::Set(d, 0x80000000u);
+    auto special = hn::Zero(d), negative_zero = special;
+    const auto look = [&](auto v) HWY_ATTR {
+        special = hn::Or(special, hn::VecFromMask(d, hn::Eq(hn::And(v, exponent), exponent)));
+        negative_zero = hn::Or(negative_zero, hn::VecFromMask(d, hn::Eq(v, minus)));
+    };
+    std::size_t i = 0;
+    for (; i + n <= count; i += n) look(hn::LoadU(d, bits + i));
+    if (i < count) look(load_tail(d, bits + i, count - i));
+    return {hn::AllTrue(d, hn::Eq(special, hn::Zero(d))), !hn::AllTrue(d, hn::Eq(negative_zero, hn::Zero(d)))};
+}
+
+template <class D>
+HWY_INLINE hn::Vec<D> scaled(D d, hn::Vec<D> x, const Affine& scale, std::size_t at) {
+    const auto center = scale.centers ? hn::LoadU(d, scale.centers + at) : hn::Set(d, scale.center);
+    const auto inverse = scale.inverses ? hn::LoadU(d, scale.inverses + at) : hn::Set(d, scale.inverse);
+    return hn::Mul(hn::Sub(x, center), inverse);
+}
+
+HWY_INLINE float scaled_one(float x, const Affine& scale, std::size_t at) {
+    return (x - (scale.centers ? scale.centers[at] : scale.center)) *
+           (scale.inverses ? scale.inverses[at] : scale.inverse);
+}
+
+void ScaleValues(const float* x, std::size_t count, const Affine& scale, float* out) {
+    const F32 d;
+    const std::size_t n = hn::Lanes(d);
+    std::size_t i = 0;
+    for (; i + n <= count; i += n) hn::StoreU(scaled(d, hn::LoadU(d, x + i), scale, i), d, out + i);
+    for (; i < count; ++i) out[i] = scaled_one(x[i], scale, i);
+}
+
+// Bit l of `signs` as the sign of lane l, for the lanes from `first`.
+template <class D>
+HWY_INLINE hn::Vec<D> with_signs([[maybe_unused]] D d, hn::Vec<D> v, std::uint64_t signs, std::size_t first) {
+#if HWY_TARGET == HWY_SCALAR
+    return (signs >> first) & 1 ? hn::Neg(v) : v;
+#else
+    const hn::RebindToUnsigned<D> du;
+    // Lanes are at most 16: their sign bits fit a 32-bit word that each lane shifts to its own top.
+    const auto word = hn::Set(du, static_cast<std::uint32_t>(signs >> first));
+    const auto top = hn::Shl(word, hn::Sub(hn::Set(du, 31), hn::Iota(du, 0)));
+    return hn::BitCast(d, hn::Xor(hn::BitCast(du, v), hn::And(top, hn::Set(du, 0x80000000u))));
+#endif
+}
+
+void AddBlocks(const float* x, std::size_t width, const Affine& scale, const SketchBlock* blocks, float* sums) {
+    const hn::CappedTag<float, 16> d;
+    const std::size_t n = hn::Lanes(d);
+    for (std::size_t first = 0; first < width; first += 64) {
+        const SketchBlock block = *blocks++;
+        float* into = sums + block.rotation;
+        const std::size_t count = width - first < 64 ? width - first : 64;
+        std::size_t l = 0;
+        for (; l + n <= count; l += n) {
+            const auto z = scaled(d, hn::LoadU(d, x + first + l), scale, first + l);
+            hn::StoreU(hn::Add(hn::LoadU(d, into + l), with_signs(d, z, block.signs, l)), d, into + l);
+        }
+        for (; l < count; ++l) {
+            const float z = scaled_one(x[first + l], scale, first + l);
+            into[l] += (block.signs >> l) & 1 ? -z : z;
+        }
+    }
+}
+
+// By integer arithmetic, because not every target's own conversion rounds to the nearest.
+void PackHalves(const float* x, std::uint16_t* out) {
+    const hn::CappedTag<float, 16> d;
+    const hn::RebindToSigned<decltype(d)> di;
+    const hn::Rebind<std::uint16_t, decltype(d)> d16;
+    const auto largest = hn::Set(d, 65504.0f), least_normal = hn::Set(d, 0x1p-14f), half = hn::Set(d, 0.5f);
+    for (std::size_t i = 0; i < 64; i += hn::Lanes(d)) {
+        const auto v = hn::LoadU(d, x + i);
+        const auto size = hn::Min(hn::Abs(v), largest);
+        const auto bits = hn::BitCast(di, size);
+        // A normal half: rebias the exponent, and round the 13 bits that go to the nearest even.
+        const auto odd = hn::And(hn::ShiftRight<13>(bits), hn::Set(di, 1));
+        const auto normal =
+            hn::ShiftRight<13>(hn::Add(hn::Sub(bits, hn::Set(di, (112 << 23) - 0xFFF)), odd));
+        // A subnormal one: adding 0.5 rounds at the right bit.
+        const auto subnormal = hn::Sub(hn::BitCast(di, hn::Add(size, half)), hn::BitCast(di, half));
+        const auto is_subnormal = hn::RebindMask(di, hn::Lt(size, least_normal));
+        const auto sign = hn::BitCast(di, hn::ShiftRight<16>(hn::BitCast(hn::RebindToUnsigned<decltype(d)>(),
+                                                                         hn::And(v, hn::Set(d, -0.0f)))));
+        const auto halves = hn::Or(hn::IfThenElse(is_subnormal, subnormal, normal), sign);
+        hn::StoreU(hn::DemoteTo(d16, halves), d16, out + i);
+    }
+}
+
+void SquaredDistances(const float* x, const std::uint16_t* rows, std::size_t count, float* out) {
+    const hn::CappedTag<float, 16> d;
+    const hn::Rebind<hwy::float16_t, decltype(d)> dh;
+    const std::size_t n = hn::Lanes(d);
+    for (std::size_t row = 0; row < count; ++row, rows += 64) {
+        const auto* halves = reinterpret_cast<const hwy::float16_t*>(rows);
+        auto even = hn::Zero(d), odd = even;
+        std::size_t i = 0;
+        for (; i + 2 * n <= 64; i += 2 * n) {
+            const auto u = hn::Sub(hn::LoadU(d, x + i), hn::PromoteTo(d, hn::LoadU(dh, halves + i)));
+            const auto v = hn::Sub(hn::LoadU(d, x + i + n), hn::PromoteTo(d, hn::LoadU(dh, halves + i + n)));
+            even = hn::MulAdd(u, u, even);
+            odd = hn::MulAdd(v, v, odd);
+        }
+        out[row] = hn::GetLane(hn::SumOfLanes(d, hn::Add(even, odd)));
+    }
+}
+
+void EqualBytes(const std::uint8_t* x, const std::uint8_t* rows, std::size_t stride, std::size_t count,
+                std::uint32_t* out) {
+    const hn::CappedTag<std::uint8_t, 64> d;
+    const std::size_t n = hn::Lanes(d);
+    for (std::size_t row = 0; row < count; ++row, rows += stride) {
+        std::size_t equal = 0;
+        for (std::size_t i = 0; i < 64; i += n) {
+            equal += hn::CountTrue(d, hn::Eq(hn::LoadU(d, x + i), hn::LoadU(d, rows + i)));
+        }
+        out[row] = static_cast<std::uint32_t>(equal);
+    }
+}
+
+void Hamming(std::uint64_t x, const std::uint64_t* words, std::size_t count, std::uint32_t* out) {
+    for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<std::uint32_t>(std::popcount(x ^ words[i]));
+}
+
+void MinMerge(std::uint64_t* into, const std::uint64_t* from, std::size_t count) {
+    const hn::ScalableTag<std::uint64_t> d;
+    const std::size_t n = hn::Lanes(d);
+    std::size_t i = 0;
+    for (; i + n <= count; i += n) {
+        hn::StoreU(hn::Min(hn::LoadU(d, into + i), hn::LoadU(d, from + i)), d, into + i);
+    }
+    for (; i < count; ++i) into[i] = from[i] < into[i] ? from[i] : into[i];
+}
+
+std::size_t AsciiPrefix(const char* text, std::size_t size) {
+    const hn::ScalableTag<std::int8_t> d;
+    const std::size_t n = hn::Lanes(d);
+    const auto* bytes = reinterpret_cast<const std::int8_t*>(text);
+    std::size_t i = 0;
+    for (; i + n <= size; i += n) {
+        const auto first = hn::FindFirstTrue(d, hn::Lt(hn::LoadU(d, bytes + i), hn::Zero(d)));
+        if (first >= 0) return i + static_cast<std::size_t>(first);
+    }
+    for (; i < size && bytes[i] >= 0; ++i) {
+    }
+    return i;
+}
+
+std::size_t FoldAscii(const char* text, std::size_t size, bool after_space, char* out) {
+#if HWY_TARGET == HWY_SCALAR
+    (void)text, (void)size, (void)after_space, (void)out;
+    return 0;
+#else
+    const hn::CappedTag<std::int8_t, 64> d;
+    const std::size_t n = hn::Lanes(d);
+    const auto between = [d](auto v, int low, int high) HWY_ATTR {
+        return hn::And(hn::Gt(v, hn::Set(d, static_cast<std::int8_t>(low - 1))),
+                       hn::Lt(v, hn::Set(d, static_cast<std::int8_t>(high + 1))));
+    };
+    std::uint64_t carry = after_space;
+    std::size_t i = 0;
+    for (; i + n <= size; i += n) {
+        auto v = hn::LoadU(d, reinterpret_cast<const std::int8_t*>(text) + i);
+        if (!hn::AllFalse(d, hn::Lt(v, hn::Zero(d)))) break;
+        const auto space = hn::Or(between(v, '\t', '\r'), between(v, 0x1C, ' '));
+        alignas(8) std::uint8_t bytes[8] = {};
+        hn::StoreMaskBits(d, space, bytes);
+        std::uint64_t spaces;
+        std::memcpy(&spaces, bytes, sizeof spaces);
+        if (spaces & (spaces << 1 | carry)) break;
+        carry = spaces >> (n - 1);
+        v = hn::Or(v, hn::IfThenElseZero(between(v, 'A', 'Z'), hn::Set(d, 0x20)));
+        v = hn::IfThenElse(between(v, '0', '9'), hn::Set(d, '0'), v);
+        v = hn::IfThenElse(space, hn::Set(d, ' '), v);
+        hn::StoreU(v, d, reinterpret_cast<std::int8_t*>(out) + i);
+    }
+    return i;
+#endif
+}
+
+#if HWY_TARGET == HWY_SCALAR
+void HashWindows5(const char* text, std::size_t count, std::uint64_t flip, std::uint64_t* out) {
+    constexpr std::uint64_t multiplier = 0x9FB21C651E98DF25ull;
+    for (std::size_t i = 0; i < count; ++i) {
+        std::uint32_t head, tail;
+        std::memcpy(&head, text + i, 4);
+        std::memcpy(&tail, text + i + 1, 4);
+        std::uint64_t h = (tail + (static_cast<std::uint64_t>(head) << 32)) ^ flip;
+        h ^= std::rotl(h, 49) ^ std::rotl(h, 24);
+        h *= multiplier;
+        h ^= (h >> 35) + 5;
+        h *= multiplier;
+        out[i] = h ^ (h >> 28);
+    }
+}
+#else
+// a * multiplier mod 2^64, lane by lane.
+template <class D>
+HWY_INLINE hn::Vec<D> times(D d, hn::Vec<D> a, std::uint64_t multiplier) {
+#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
+    return hn::Mul(a, hn::Set(d, multiplier));
+#else
+    const hn::Repartition<std::uint32_t, D> d32;
+    const auto low = hn::BitCast(d32, hn::Set(d, multiplier & 0xFFFFFFFFu));
+    const auto high = hn::BitCast(d32, hn::Set(d, multiplier >> 32));
+    const auto a_low = hn::BitCast(d32, a), a_high = hn::BitCast(d32, hn::ShiftRight<32>(a));
+    const auto cross = hn::Add(hn::MulEven(a_high, low), hn::MulEven(a_low, high));
+    return hn::Add(hn::MulEven(a_low, low), hn::ShiftLeft<32>(cross));
+#endif
+}
+
+// Windows i .. i + 7 lie in 12 bytes; each 64-bit lane picks its five from a copy of the 16 bytes at i. The hash reads
+// them as two overlapping words: bytes 1-4 below, bytes 0-3 above.
+void HashWindows5(const char* text, std::size_t count, std::uint64_t flip, std::uint64_t* out) {
+    const hn::CappedTag<std::uint64_t, 8> d;
+    const hn::Repartition<std::uint8_t, decltype(d)> d8;
+    constexpr std::uint64_t multiplier = 0x9FB21C651E98DF25ull;
+    alignas(64) std::uint8_t picks[64];
+    for (std::uint8_t lane = 0; lane < 8; ++lane) {
+        for (std::uint8_t byte = 0; byte < 4; ++byte) {
+            picks[8 * lane + byte] = lane + byte + 1;
+            picks[8 * lane + byte + 4] = lane + byte;
+        }
+    }
+    const auto pick = hn::Load(d8, picks);
+    const auto secret = hn::Set(d, flip), length = hn::Set(d, 5);
+    for (std::size_t i = 0; i < count; i += hn::Lanes(d)) {
+        const auto bytes = hn::LoadDup128(d8, reinterpret_cast<const std::uint8_t*>(text) + i);
+        auto h = hn::Xor(hn::BitCast(d, hn::TableLookupBytes(bytes, pick)), secret);
+        h = hn::Xor(h, hn::Xor(hn::RotateRight<15>(h), hn::RotateRight<40>(h)));
+        h = times(d, h, multiplier);
+        h = hn::Xor(h, hn::Add(hn::ShiftRight<35>(h), length));
+        h = times(d, h, multiplier);
+        hn::StoreU(hn::Xor(h, hn::ShiftRight<28>(h)), d, out + i);
+    }
+}
+#endif
+
+}  // namespace atlascore::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace atlascore::simd {
+
+HWY_EXPORT(Target);
+HWY_EXPORT(Dot);
+HWY_EXPORT(PairProducts);
+HWY_EXPORT(FourRows);
+HWY_EXPORT(CheckFloats);
+HWY_EXPORT(ScaleValues);
+HWY_EXPORT(AddBlocks);
+HWY_EXPORT(PackHalves);
+HWY_EXPORT(SquaredDistances);
+HWY_EXPORT(EqualBytes);
+HWY_EXPORT(Hamming);
+HWY_EXPORT(MinMerge);
+HWY_EXPORT(AsciiPrefix);
+HWY_EXPORT(FoldAscii);
+HWY_EXPORT(HashWindows5);
+
+namespace {
+
+// Within these bounds squares and products of float32 neither overflow nor lose digits to underflow.
+bool ordinary(float square) { return square > 1e-24f && square < 1e30f; }
+
+double cosine_of(double ab, double aa, double bb) {
+    const double norms = std::sqrt(aa) * std::sqrt(bb);
+    return norms == 0.0 ? 0.0 : std::fmax(-1.0, std::fmin(1.0, ab / norms));
+}
+
+// For values beyond the range of float32 squares: double holds any product of two finite floats.
+double wide_cosine(const float* a, const float* b, std::size_t count) {
+    double ab = 0, aa = 0, bb = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        ab += static_cast<double>(a[i]) * b[i];
+        aa += static_cast<double>(a[i]) * a[i];
+        bb += static_cast<double>(b[i]) * b[i];
+    }
+    const double sum = ab + aa + bb;
+    return std::isfinite(sum) ? cosine_of(ab, aa, bb) : std::nan("");
+}
+
+bool is_zero(const float* x, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+        if (x[i] != 0.0f) return false;
+    }
+    return true;
+}
+
+}  // namespace
+
+float dot(const float* a, const float* b, std::size_t count) noexcept {
+    return HWY_DYNAMIC_DISPATCH(Dot)(a, b, count);
+}
+
+double cosine(const float* a, const float* b, std::size_t count) noexcept {
+    float products[3];
+    HWY_DYNAMIC_DISPATCH(PairProducts)(a, b, count, products);
+    if (!ordinary(products[1]) || !ordinary(products[2])) return wide_cosine(a, b, count);
+    return cosine_of(products[0], products[1], products[2]);
+}
+
+Nearest nearest(const float* query, const float* rows, std::size_t count, std::size_t width) noexcept {
+    const float query_square = dot(query, query, width);
+    const bool query_ordinary = ordinary(query_square);
+    const double query_scale = 1.0 / std::sqrt(static_cast<double>(query_square));
+    Nearest best{0, -2.0};
+    bool found = false;
+    const auto offer = [&](std::size_t row, float product, float square) {
+        double value;
+        if (query_ordinary && ordinary(square)) {
+            value = product * query_scale / std::sqrt(static_cast<double>(square));
+        } else {
+            const float* values = rows + row * width;
+            value = wide_cosine(query, values, width);
+            if (std::isnan(value)) return false;
+            if (is_zero(values, width)) return true;
+        }
+        if (value > best.cosine) best = {row, value};
+        found = true;
+        return true;
+    };
+    const auto four_rows = HWY_DYNAMIC_DISPATCH(FourRows);
+    float products[4], squares[4];
+    std::size_t row = 0;
+    for (; row + 4 <= count; row += 4) {
+        four_rows(query, rows + row * width, width, row + 8 <= count, products, squares);
+        for (std::size_t i = 0; i < 4; ++i) {
+            if (!offer(row + i, products[i], squares[i])) return {row + i, std::nan("")};
+        }
+    }
+    for (; row < count; ++row) {
+        HWY_DYNAMIC_DISPATCH(PairProducts)(query, rows + row * width, width, products);
+        if (!offer(row, products[0], products[2])) return {row, std::nan("")};
+    }
+    if (!found) return {0, 0.0};
+    best.cosine = std::fmax(-1.0, std::fmin(1.0, best.cosine));
+    return best;
+}
+
+FloatCheck check_floats(const float* x, std::size_t count) noexcept {
+    return HWY_DYNAMIC_DISPATCH(CheckFloats)(x, count);
+}
+
+void scale_values(const float* x, std::size_t count, const Affine& scale, float* out) noexcept {
+    HWY_DYNAMIC_DISPATCH(ScaleValues)(x, count, scale, out);
+}
+
+void add_blocks(const float* x, std::size_t width, const Affine& scale, const SketchBlock* blocks,
+                float* sums) noexcept {
+    HWY_DYNAMIC_DISPATCH(AddBlocks)(x, width, scale, blocks, sums);
+}
+
+void pack_halves(const float* x, std::uint16_t* out) noexcept { HWY_DYNAMIC_DISPATCH(PackHalves)(x, out); }
+
+void squared_distances(const float* x, const std::uint16_t* rows, std::size_t count, float* out) noexcept {
+    HWY_DYNAMIC_DISPATCH(SquaredDistances)(x, rows, count, out);
+}
+
+void equal_bytes(const std::uint8_t* x, const std::uint8_t* rows, std::size_t stride, std::size_t count,
+                 std::uint32_t* out) noexcept {
+    HWY_DYNAMIC_DISPATCH(EqualBytes)(x, rows, stride, count, out);
+}
+
+void hamming(std::uint64_t x, const std::uint64_t* words, std::size_t count, std::uint32_t* out) noexcept {
+    HWY_DYNAMIC_DISPATCH(Hamming)(x, words, count, out);
+}
+
+void min_merge(std::uint64_t* into, const std::uint64_t* from, std::size_t count) noexcept {
+    HWY_DYNAMIC_DISPATCH(MinMerge)(into, from, count);
+}
+
+std::size_t ascii_prefix(const char* text, std::size_t size) noexcept {
+    return HWY_DYNAMIC_DISPATCH(AsciiPrefix)(text, size);
+}
+
+std::size_t fold_ascii(const char* text, std::size_t size, bool after_space, char* out) noexcept {
+    return HWY_DYNAMIC_DISPATCH(FoldAscii)(text, size, after_space, out);
+}
+
+void hash_windows5(const char* text, std::size_t count, std::uint64_t flip, std::uint64_t* out) noexcept {
+    HWY_DYNAMIC_DISPATCH(HashWindows5)(text, count, flip, out);
+}
+
+const char* active_target() noexcept { return HWY_DYNAMIC_DISPATCH(Target)(); }
+
+std::vector<std::int64_t> available_targets() { return hwy::SupportedAndGeneratedTargets(); }
+
+const char* target_name(std::int64_t target) { return hwy::TargetName(target); }
+
+void force_target_for_test(std::int64_t target) {
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+}
+
+}  // namespace atlascore::simd
+#endif

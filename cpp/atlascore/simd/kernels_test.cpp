@@ -1,0 +1,242 @@
+#include "atlascore/simd/kernels.hpp"
+
+#include <doctest/doctest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+
+namespace simd = atlascore::simd;
+
+namespace {
+
+std::vector<float> random_floats(std::size_t count, unsigned seed) {
+    std::mt19937 generator(seed);
+    std::normal_distribution<float> normal;
+    std::vector<float> values(count);
+    for (float& value : values) value = normal(generator);
+    return values;
+}
+
+double plain_dot(const float* a, const float* b, std::size_t count) {
+    double sum = 0;
+    for (std::size_t i = 0; i < count; ++i) sum += static_cast<double>(a[i]) * b[i];
+    return sum;
+}
+
+double half_value(std::uint16_t half) {
+    const int exponent = half >> 10 & 31, fraction = half & 1023;
+    const double size = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(fraction + 1024, exponent - 25);
+    return half & 0x8000 ? -size : size;
+}
+
+// Runs the test once for every instruction set, and proves that it was that one.
+template <class Test>
+void on_every_target(Test&& test) {
+    for (const std::int64_t target : simd::available_targets()) {
+        simd::force_target_for_test(target);
+        const std::string name = simd::target_name(target);
+        CAPTURE(name);
+        REQUIRE(simd::active_target() == name);
+        test();
+    }
+    simd::force_target_for_test(0);
+}
+
+}  // namespace
+
+TEST_CASE("several targets are built and the best one is active") {
+    CHECK(simd::available_targets().size() >= 2);
+    CHECK(std::string(simd::active_target()) == simd::target_name(simd::available_targets().front()));
+}
+
+TEST_CASE("dot and cosine, every length") {
+    const auto a = random_floats(300, 1), b = random_floats(300, 2);
+    on_every_target([&] {
+        for (std::size_t n = 0; n <= 300; ++n) {
+            CHECK(simd::dot(a.data(), b.data(), n) == doctest::Approx(plain_dot(a.data(), b.data(), n)).epsilon(1e-4));
+            const double norms = std::sqrt(plain_dot(a.data(), a.data(), n) * plain_dot(b.data(), b.data(), n));
+            const double expected = n == 0 ? 0 : plain_dot(a.data(), b.data(), n) / norms;
+            CHECK(std::abs(simd::cosine(a.data(), b.data(), n) - expected) < 2e-6);
+        }
+    });
+}
+
+TEST_CASE("nearest, all group sizes, zero rows, ties and extreme values") {
+    on_every_target([&] {
+        for (std::size_t rows = 1; rows <= 11; ++rows) {
+            for (const std::size_t width : {1u, 7u, 16u, 63u, 384u}) {
+                auto matrix = random_floats(rows * width, static_cast<unsigned>(rows * 1000 + width));
+                const auto query = random_floats(width, 9);
+                if (rows > 2) std::fill_n(matrix.begin() + width, width, 0.0f);
+                std::size_t best = 0;
+                double value = -2;
+                for (std::size_t row = 0; row < rows; ++row) {
+                    const float* values = matrix.data() + row * width;
+                    const double square = plain_dot(values, values, width);
+                    if (square == 0) continue;
+                    const double cosine = plain_dot(query.data(), values, width) /
+                                          std::sqrt(square * plain_dot(query.data(), query.data(), width));
+                    if (cosine > value + 1e-6) {
+                        value = cosine;
+                        best = row;
+                    }
+                }
+                const simd::Nearest found = simd::nearest(query.data(), matrix.data(), rows, width);
+                // With one value a row all cosines are 1 or -1, equal but for rounding.
+                CHECK((width == 1 || found.index == best));
+                CHECK(std::abs(found.cosine - value) < 2e-6);
+            }
+        }
+        const float query[2] = {1, 1}, zeros[10] = {}, huge[4] = {-3e38f, 3e38f, 3e38f, 2e38f};
+        CHECK(simd::nearest(query, zeros, 5, 2).index == 0);
+        CHECK(simd::nearest(query, zeros, 5, 2).cosine == 0);
+        CHECK(simd::nearest(query, huge, 2, 2).index == 1);
+        const float bad[10] = {1, 1, 1, 1, 1, std::nanf(""), 1, 1, 1, 1};
+        CHECK(std::isnan(simd::nearest(query, bad, 5, 2).cosine));
+        CHECK(simd::nearest(query, bad, 5, 2).index == 2);
+    });
+}
+
+TEST_CASE("a value that is not finite, or minus zero, is seen wherever it stands") {
+    on_every_target([&] {
+        for (std::size_t n = 1; n <= 70; ++n) {
+            std::vector<float> x(n, 1.0f);
+            CHECK(simd::check_floats(x.data(), n).finite);
+            CHECK_FALSE(simd::check_floats(x.data(), n).negative_zero);
+            for (const std::size_t at : {std::size_t{0}, n / 2, n - 1}) {
+                for (const float bad : {std::nanf(""), INFINITY, -INFINITY}) {
+                    auto y = x;
+                    y[at] = bad;
+                    CHECK_FALSE(simd::check_floats(y.data(), n).finite);
+                }
+                auto y = x;
+                y[at] = -0.0f;
+                CHECK(simd::check_floats(y.data(), n).finite);
+                CHECK(simd::check_floats(y.data(), n).negative_zero);
+            }
+        }
+        const float largest[2] = {std::numeric_limits<float>::max(), std::numeric_limits<float>::denorm_min()};
+        CHECK(simd::check_floats(largest, 2).finite);
+    });
+}
+
+TEST_CASE("blocks of the CountSketch, the same bits on every target") {
+    const auto x = random_floats(200, 3), centers = random_floats(200, 4), inverses = random_floats(200, 5);
+    const simd::SketchBlock blocks[4] = {{0x123456789ABCDEFull, 0}, {~0ull, 63}, {0xF0F0F0F0F0F0F0F0ull, 17}, {5, 40}};
+    for (const bool arrays : {false, true}) {
+        const simd::Affine scale{arrays ? centers.data() : nullptr, arrays ? inverses.data() : nullptr, 0.5f, 2.0f};
+        for (const std::size_t width : {64u, 65u, 130u, 200u}) {
+            float expected[128] = {};
+            for (std::size_t i = 0; i < width; ++i) {
+                const float z = (x[i] - (arrays ? centers[i] : 0.5f)) * (arrays ? inverses[i] : 2.0f);
+                const auto& block = blocks[i / 64];
+                expected[i % 64 + block.rotation] += block.signs >> (i % 64) & 1 ? -z : z;
+            }
+            on_every_target([&] {
+                float sums[128] = {};
+                simd::add_blocks(x.data(), width, scale, blocks, sums);
+                CHECK(std::memcmp(sums, expected, sizeof sums) == 0);
+                std::vector<float> scaled(width);
+                simd::scale_values(x.data(), width, scale, scaled.data());
+                CHECK(scaled[width - 1] ==
+                      (x[width - 1] - (arrays ? centers[width - 1] : 0.5f)) * (arrays ? inverses[width - 1] : 2.0f));
+            });
+        }
+    }
+}
+
+TEST_CASE("halves: to nearest even, clamped, small values kept") {
+    on_every_target([&] {
+        float x[64] = {0.0f,    1.0f,     -2.0f,    65504.0f, 1e6f, -1e30f, 0x1p-24f, 0x1.8p-24f, 0x1p-25f,
+                       0x1p-14f, 1.0f + 0x1p-11f, 1.0f + 3 * 0x1p-11f, 1.0f + 0x1.1p-11f, 0.1f};
+        const auto more = random_floats(50, 7);
+        std::copy(more.begin(), more.end(), x + 14);
+        std::uint16_t halves[64];
+        simd::pack_halves(x, halves);
+        for (int i = 0; i < 64; ++i) {
+            const double clamped = std::max(-65504.0, std::min(65504.0, static_cast<double>(x[i])));
+            const double unit = std::max(0x1p-24, std::ldexp(1.0, std::ilogb(clamped == 0 ? 1 : clamped) - 10));
+            CAPTURE(x[i]);
+            CHECK(std::abs(half_value(halves[i]) - clamped) <= unit / 2);
+        }
+        CHECK(half_value(halves[10]) == 1.0);
+        CHECK(half_value(halves[11]) == 1.0 + 0x1p-9);
+        CHECK(half_value(halves[12]) == 1.0 + 0x1p-10);
+    });
+}
+
+TEST_CASE("distances to rows of halves, equal bytes, hamming, minimum") {
+    const auto values = random_floats(64 * 7, 8), x = random_floats(64, 9);
+    std::vector<std::uint16_t> rows(64 * 7);
+    for (int row = 0; row < 7; ++row) simd::pack_halves(values.data() + 64 * row, rows.data() + 64 * row);
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(rows.data());
+    std::vector<std::uint64_t> words(17), others(17);
+    std::mt19937_64 generator(1);
+    for (auto& word : words) word = generator();
+    for (auto& word : others) word = generator();
+    on_every_target([&] {
+        float squares[7];
+        simd::squared_distances(x.data(), rows.data(), 7, squares);
+        for (int row = 0; row < 7; ++row) {
+            double sum = 0;
+            for (int i = 0; i < 64; ++i) sum += std::pow(x[i] - half_value(rows[64 * row + i]), 2);
+            CHECK(squares[row] == doctest::Approx(sum).epsilon(1e-5));
+        }
+        std::uint32_t counts[17];
+        simd::equal_bytes(bytes, bytes, 128, 7, counts);
+        for (int row = 0; row < 7; ++row) {
+            std::uint32_t equal = 0;
+            for (int i = 0; i < 64; ++i) equal += bytes[i] == bytes[128 * row + i];
+            CHECK(counts[row] == equal);
+        }
+        simd::hamming(words[3], words.data(), 17, counts);
+        for (int i = 0; i < 17; ++i) CHECK(counts[i] == std::popcount(words[3] ^ words[i]));
+        auto merged = words;
+        simd::min_merge(merged.data(), others.data(), 17);
+        for (int i = 0; i < 17; ++i) CHECK(merged[i] == std::min(words[i], others[i]));
+    });
+}
+
+TEST_CASE("ASCII prefix and folding") {
+    std::string text;
+    for (int c = 0; c < 128; ++c) text += {static_cast<char>(c), 'x'};
+    text += "The QUICK brown fox 0123456789, again and again and again and again and again and again.";
+    on_every_target([&] {
+        for (std::size_t n = 0; n < text.size(); ++n) {
+            CHECK(simd::ascii_prefix(text.data(), n) == n);
+            auto other = text;
+            other[n] = '\x80';
+            CHECK(simd::ascii_prefix(other.data(), other.size()) == n);
+        }
+        std::string out(text.size(), '\0');
+        const std::size_t done = simd::fold_ascii(text.data(), text.size(), false, out.data());
+        for (std::size_t i = 0; i < done; ++i) {
+            const char c = text[i];
+            const bool white = (c >= 9 && c <= 13) || (c >= 28 && c <= 32);
+            const bool digit = c >= '0' && c <= '9';
+            const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+            CHECK(out[i] == (white ? ' ' : digit ? '0' : lower));
+        }
+        const std::string spaced = std::string(200, 'a') + "  " + std::string(200, 'a');
+        out.resize(spaced.size());
+        CHECK(simd::fold_ascii(spaced.data(), spaced.size(), false, out.data()) < 201);
+        const std::string leading = " " + std::string(200, 'a');
+        CHECK(simd::fold_ascii(leading.data(), leading.size(), true, out.data()) == 0);
+    });
+}
+
+TEST_CASE("hashes of five-byte windows are equal on every target") {
+    std::string text = "windows of five bytes, hashed eight at a time, on every instruction set" + std::string(80, ' ');
+    std::vector<std::uint64_t> expected;
+    on_every_target([&] {
+        std::vector<std::uint64_t> hashes(80);
+        simd::hash_windows5(text.data(), 66, 0x0123456789ABCDEFull, hashes.data());
+        hashes.resize(66);
+        if (expected.empty()) expected = hashes;
+        CHECK(hashes == expected);
+    });
+}

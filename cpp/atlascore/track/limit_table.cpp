@@ -1,0 +1,64 @@
+#include "atlascore/track/limit_table.hpp"
+
+#include <algorithm>
+
+#include "atlascore/track/window_table.hpp"
+
+namespace atlascore::track {
+namespace {
+
+constexpr std::uint32_t words_per_slot = 2 + LimitTable::buckets;
+
+double until_oldest_leaves(std::uint64_t* ring, const WindowShape& shape, std::uint32_t generation,
+                           double now) noexcept {
+    const std::uint64_t epoch = epoch_of(shape, now);
+    std::uint64_t age = 0;
+    for (std::uint32_t back = 0; back < shape.buckets; ++back) {
+        const std::uint64_t word =
+            std::atomic_ref(ring[(epoch - back) % shape.buckets]).load(std::memory_order_relaxed);
+        const auto wanted = bucket::make(generation, static_cast<std::uint32_t>(epoch - back), 0);
+        if (bucket::tag(word) == bucket::tag(wanted) && bucket::count(word) != 0) age = back;
+    }
+    const double leaves = static_cast<double>(epoch - age + shape.buckets) / shape.per_width;
+    return std::max(0.0, leaves - now);
+}
+
+}  // namespace
+
+std::vector<std::uint64_t> LimitTable::section_bytes(std::uint64_t capacity) {
+    const std::uint32_t pairs = KeyTable::pairs_for(capacity);
+    return {KeyTable::group_bytes(pairs), KeyTable::slot_count(pairs) * words_per_slot * 8};
+}
+
+LimitTable::LimitTable(base::Region& region, std::size_t first_section, std::uint64_t capacity) noexcept
+    : keys_(region, region.section(first_section), region.section(first_section + 1),
+            KeyTable::pairs_for(capacity), words_per_slot, ring_word) {}
+
+LimitTable::Verdict LimitTable::reserve(std::uint64_t tag, const WindowShape& shape, double now,
+                                        std::uint64_t n, std::uint64_t max) noexcept {
+    for (;;) {
+        const SlotRef slot = keys_.find_or_insert(tag);
+        std::uint64_t* words = keys_.words(slot.index);
+        const double newest = newest_time(words[1], now);
+        std::uint64_t* ring = words + shape.first_word;
+        const Added added = window_add(ring, shape, slot.generation, newest, newest, n);
+        if (added == Added::gone) continue;
+        const bool counted = added == Added::counted;
+        if (counted &&
+            window_read(ring, shape, slot.generation, newest).upper_bound() <= static_cast<double>(max)) {
+            return {true, 0};
+        }
+        if (counted) window_take_back(ring, shape, slot.generation, newest, n);
+        return {false, until_oldest_leaves(ring, shape, slot.generation, newest)};
+    }
+}
+
+void LimitTable::take_back(std::uint64_t tag, const WindowShape& shape, double now,
+                           std::uint64_t n) noexcept {
+    const SlotRef slot = keys_.find(tag);
+    if (!slot) return;
+    std::uint64_t* words = keys_.words(slot.index);
+    window_take_back(words + shape.first_word, shape, slot.generation, newest_time(words[1], now), n);
+}
+
+}  // namespace atlascore::track

@@ -1,0 +1,306 @@
+#include "atlascore/track/track_table.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+namespace atlascore::track {
+namespace {
+
+constexpr std::uint32_t newest_word = 1, link_word = 2, standing_word = 3, rate_word = 4, ring_word = 16;
+constexpr std::uint32_t slab_sweep = 64;  // slabs looked at for one assignment
+
+using Word = std::atomic_ref<std::uint64_t>;
+
+std::uint64_t load(std::uint64_t& word) noexcept {
+    return Word(word).load(std::memory_order_acquire);
+}
+
+std::uint64_t pack(std::uint32_t index, std::uint32_t generation) noexcept {
+    return std::uint64_t{index + 1} << 32 | generation;
+}
+
+template <typename T>
+T relaxed(T& field) noexcept {
+    return std::atomic_ref<T>(field).load(std::memory_order_relaxed);
+}
+template <typename T>
+void relaxed_store(T& field, T value) noexcept {
+    std::atomic_ref<T>(field).store(value, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+std::vector<std::uint64_t> TrackTable::section_bytes(std::uint64_t capacity, std::uint32_t hot) {
+    const std::uint32_t pairs = KeyTable::pairs_for(capacity);
+    return {KeyTable::group_bytes(pairs), KeyTable::slot_count(pairs) * record_words * 8,
+            64 + std::uint64_t{hot} * sizeof(SlabInfo), std::uint64_t{hot} * sizeof(HotTrack)};
+}
+
+TrackTable::TrackTable(base::Region& region, std::size_t first_section, std::uint64_t capacity,
+                       std::uint32_t hot, std::span<const double> horizons) noexcept
+    : region_(&region),
+      keys_(region, region.section(first_section), region.section(first_section + 1),
+            KeyTable::pairs_for(capacity), record_words, ring_word),
+      infos_(reinterpret_cast<SlabInfo*>(region.section(first_section + 2) + 64)),
+      hot_tracks_(reinterpret_cast<HotTrack*>(region.section(first_section + 3))),
+      hand_(reinterpret_cast<std::uint64_t*>(region.section(first_section + 2))),
+      mains_(hand_ + 1),
+      slabs_(hot) {
+    const auto n = static_cast<std::uint32_t>(horizons.size());
+    const std::uint32_t coarse = cold_ring_words / n;
+    const std::uint32_t fine = std::min(32u, hot_ring_words / n);
+    for (std::uint32_t i = 0; i < n; ++i) {
+        cold_.push_back(WindowShape::make(horizons[i], coarse, ring_word + i * coarse));
+        fine_.push_back(WindowShape::make(horizons[i], fine, i * fine));
+    }
+}
+
+TrackTable::Track TrackTable::open(std::uint64_t tag, double now) noexcept {
+    Track track;
+    track.tag = tag;
+    track.slot = keys_.find_or_insert(tag);
+    track.words = keys_.words(track.slot.index);
+    track.hot = linked(track.words);
+    track.newest = std::max(now, std::bit_cast<double>(relaxed(track.words[newest_word])));
+    return track;
+}
+
+std::optional<TrackTable::Track> TrackTable::look(std::uint64_t tag, double now) const noexcept {
+    Track track;
+    track.tag = tag;
+    track.slot = keys_.find(tag);
+    if (!track.slot) return std::nullopt;
+    track.words = keys_.words(track.slot.index);
+    track.hot = linked(track.words);
+    track.newest = std::max(now, std::bit_cast<double>(relaxed(track.words[newest_word])));
+    return track;
+}
+
+double TrackTable::count(const Track& track, std::size_t horizon) const noexcept {
+    const WindowReading coarse = window_read(track.words + cold_[horizon].first_word, cold_[horizon],
+                                             track.slot.generation, track.newest);
+    if (coarse.oldest == 0) return coarse.whole;
+    HotTrack* slab = hot(track.hot);
+    if (slab == nullptr) return coarse.interpolated();
+    const double since = std::bit_cast<double>(relaxed(slab->watched_since));
+    if (since > track.newest - fine_[horizon].horizon) return coarse.interpolated();
+    const WindowShape& shape = fine_[horizon];
+    return window_read(slab->rings + shape.first_word, shape, track.hot.generation, track.newest)
+        .interpolated();
+}
+
+bool TrackTable::add(Track& track, double now, std::uint64_t n) noexcept {
+    track.newest = newest_time(track.words[newest_word], now);
+    HotTrack* slab = hot(track.hot);
+    bool in_time = true;
+    for (std::size_t i = 0; i < cold_.size(); ++i) {
+        const Added added = window_add(track.words + cold_[i].first_word, cold_[i], track.slot.generation,
+                                       now, track.newest, n);
+        if (added == Added::full) region_->add(base::Counter::overflow);
+        in_time &= added != Added::late;
+        if (slab != nullptr && added == Added::counted) {
+            window_add(slab->rings + fine_[i].first_word, fine_[i], track.hot.generation, now, track.newest,
+                       n);
+        }
+    }
+    if (!in_time) region_->add(base::Counter::late);
+    return in_time;
+}
+
+HotRef TrackTable::linked(const std::uint64_t* words) const noexcept {
+    const std::uint64_t link = load(const_cast<std::uint64_t&>(words[link_word]));
+    if (link == 0) return {};
+    const HotRef ref{static_cast<std::uint32_t>(link >> 32) - 1, static_cast<std::uint32_t>(link)};
+    return ref.slab < slabs_ && hot(ref) != nullptr ? ref : HotRef{};
+}
+
+HotTrack* TrackTable::hot(const HotRef& ref) const noexcept {
+    if (!ref ||
+        std::atomic_ref(infos_[ref.slab].generation).load(std::memory_order_acquire) != ref.generation) {
+        return nullptr;
+    }
+    return hot_tracks_ + ref.slab;
+}
+
+void TrackTable::warm(Track& track, double now, bool seen) noexcept {
+    std::uint64_t link = load(track.words[link_word]);
+    if (link != 0 && track.hot) return;
+    const std::uint32_t slab = choose_slab();
+    const std::uint64_t claim = region_->claim();
+    if (slab == SlotRef::none || !take_slab(slab, claim)) return;
+    SlabInfo& info = infos_[slab];
+    const std::uint32_t generation = relaxed(info.generation);
+    HotTrack& hot_track = hot_tracks_[slab];
+    hot_track.similarity.reset(track.tag);
+    const std::uint64_t empty_bucket = bucket::make(generation, 0, 0);
+    for (std::uint64_t& word : hot_track.rings) Word(word).store(empty_bucket, std::memory_order_relaxed);
+    const double since = seen ? now : -std::numeric_limits<double>::infinity();
+    Word(hot_track.watched_since).store(std::bit_cast<std::uint64_t>(since), std::memory_order_release);
+    Word(info.owner).store(pack(track.slot.index, track.slot.generation), std::memory_order_release);
+    if (Word(track.words[link_word]).compare_exchange_strong(link, pack(slab, generation))) {
+        track.hot = {slab, generation};
+        region_->add(base::Counter::hot_assigned);
+    } else {
+        Word(info.owner).store(0, std::memory_order_release);  // another thread was first
+        track.hot = linked(track.words);
+    }
+}
+
+// The pool's hand: the first slab that is free, orphaned or on probation; else the least valuable of those
+// passed.
+std::uint32_t TrackTable::choose_slab() noexcept {
+    std::uint32_t best = SlotRef::none;
+    unsigned lowest = ~0u;
+    for (std::uint32_t step = 0; step < std::min(slab_sweep, 2 * slabs_); ++step) {
+        const auto slab =
+            static_cast<std::uint32_t>(Word(*hand_).fetch_add(1, std::memory_order_relaxed) % slabs_);
+        SlabInfo& info = infos_[slab];
+        const std::uint64_t owner = load(info.owner);
+        if (base::Region::is_claim(owner)) {
+            if (!region_->claim_alive(owner)) return slab;
+            continue;
+        }
+        if (owner == 0 || !owner_links_back(slab, owner) || relaxed(info.main) == 0) return slab;
+        const std::uint8_t recency = relaxed(info.recency);
+        const unsigned worth = relaxed(info.keep) * 4u + recency;
+        if (recency != 0) relaxed_store(info.recency, static_cast<std::uint8_t>(recency - 1));
+        if (worth < lowest) {
+            lowest = worth;
+            best = slab;
+        }
+    }
+    return best;
+}
+
+bool TrackTable::owner_links_back(std::uint32_t slab, std::uint64_t owner) const noexcept {
+    const auto slot = static_cast<std::uint32_t>(owner >> 32) - 1;
+    if (slot >= keys_.slots() || keys_.generation(slot) != static_cast<std::uint32_t>(owner)) return false;
+    return load(keys_.words(slot)[link_word]) == pack(slab, relaxed(infos_[slab].generation));
+}
+
+// Claims the slab and unlinks its former owner.
+bool TrackTable::take_slab(std::uint32_t slab, std::uint64_t claim) noexcept {
+    SlabInfo& info = infos_[slab];
+    std::uint64_t owner = load(info.owner);
+    if (base::Region::is_claim(owner) && region_->claim_alive(owner)) return false;
+    if (!Word(info.owner).compare_exchange_strong(owner, claim)) return false;
+    const std::uint32_t generation = relaxed(info.generation);
+    if (base::Region::is_claim(owner)) {
+        region_->add(base::Counter::claims_recovered);
+    } else if (owner != 0) {
+        const auto slot = static_cast<std::uint32_t>(owner >> 32) - 1;
+        std::uint64_t link = pack(slab, generation);
+        Word(keys_.words(slot)[link_word]).compare_exchange_strong(link, 0);
+        region_->add(base::Counter::hot_recycled);
+    }
+    std::atomic_ref(info.generation).store(generation + 1, std::memory_order_release);
+    if (std::atomic_ref(info.main).exchange(0, std::memory_order_relaxed) != 0) {
+        Word(*mains_).fetch_sub(1, std::memory_order_relaxed);
+    }
+    relaxed_store(info.recency, std::uint8_t{0});
+    relaxed_store(info.keep, std::uint8_t{0});
+    return true;
+}
+
+bool TrackTable::promoted(const Track& track) const noexcept {
+    return track.hot && relaxed(infos_[track.hot.slab].main) != 0;
+}
+
+void TrackTable::promote(const Track& track) noexcept {
+    if (hot(track.hot) == nullptr) return;
+    SlabInfo& info = infos_[track.hot.slab];
+    if (relaxed(info.main) != 0) return;
+    if (Word(*mains_).load(std::memory_order_relaxed) >= slabs_ - slabs_ / 4) make_room_in_main();
+    if (std::atomic_ref(info.main).exchange(1, std::memory_order_relaxed) == 0) {
+        Word(*mains_).fetch_add(1, std::memory_order_relaxed);
+    }
+    if (keys_.kept(track.slot.index) == Keep::cold) keep(track, Keep::hot);
+}
+
+// Puts the least valuable of the next slabs back on probation.
+void TrackTable::make_room_in_main() noexcept {
+    std::uint32_t best = SlotRef::none;
+    unsigned lowest = ~0u;
+    for (std::uint32_t step = 0; step < std::min(slab_sweep, slabs_); ++step) {
+        const auto slab =
+            static_cast<std::uint32_t>(Word(*hand_).fetch_add(1, std::memory_order_relaxed) % slabs_);
+        SlabInfo& info = infos_[slab];
+        if (relaxed(info.main) == 0) continue;
+        const std::uint8_t recency = relaxed(info.recency);
+        const unsigned worth = relaxed(info.keep) * 4u + recency;
+        if (recency != 0) relaxed_store(info.recency, static_cast<std::uint8_t>(recency - 1));
+        if (worth < lowest) {
+            lowest = worth;
+            best = slab;
+        }
+    }
+    if (best != SlotRef::none &&
+        std::atomic_ref(infos_[best].main).exchange(0, std::memory_order_relaxed) != 0) {
+        Word(*mains_).fetch_sub(1, std::memory_order_relaxed);
+    }
+}
+
+void TrackTable::touch(const Track& track) noexcept {
+    if (!track.hot) return;
+    std::uint8_t& recency = infos_[track.hot.slab].recency;
+    const std::uint8_t seen = relaxed(recency);
+    if (seen < 3) relaxed_store(recency, static_cast<std::uint8_t>(seen + 1));
+}
+
+void TrackTable::keep(const Track& track, Keep value) noexcept {
+    if (!holds(track)) return;
+    keys_.keep(track.slot.index, value);
+    if (track.hot) relaxed_store(infos_[track.hot.slab].keep, static_cast<std::uint8_t>(value));
+}
+
+Standing TrackTable::standing(const Track& track) const noexcept {
+    const std::uint64_t word = relaxed(track.words[standing_word]);
+    if ((word >> 28 & 15) != (track.slot.generation & 15)) return {};
+    return {static_cast<std::uint32_t>(word >> 32), static_cast<std::uint8_t>(word >> 26 & 3),
+            static_cast<std::uint8_t>(word >> 20 & 63), static_cast<std::uint32_t>(word & 0xFFFFF)};
+}
+
+// Nothing happens when the slot has got another owner or another standing decision since `before` was read.
+bool TrackTable::set_standing(const Track& track, const Standing& before, const Standing& value) noexcept {
+    const auto pack_standing = [&](const Standing& s) {
+        return std::uint64_t{s.until} << 32 | std::uint64_t{track.slot.generation & 15} << 28 |
+               std::uint64_t{s.action & 3u} << 26 | std::uint64_t{std::min<unsigned>(s.repeats, 63)} << 20 |
+               (s.response & 0xFFFFF);
+    };
+    std::uint64_t expected = relaxed(track.words[standing_word]);
+    if (expected != 0 && expected != pack_standing(before)) return false;
+    if (!holds(track)) return false;
+    return Word(track.words[standing_word]).compare_exchange_strong(expected, pack_standing(value));
+}
+
+bool TrackTable::within_rate(const Track& track, double now, double per_second, std::uint64_t n) noexcept {
+    Word word(track.words[rate_word]);
+    std::uint64_t seen = word.load(std::memory_order_relaxed);
+    const double burst = std::max(1.0, per_second) / per_second;
+    for (;;) {
+        const double arrival =
+            std::max(now, std::bit_cast<double>(seen)) + static_cast<double>(n) / per_second;
+        if (arrival - now > burst * (1 + 1e-9)) return false;
+        if (word.compare_exchange_weak(seen, std::bit_cast<std::uint64_t>(arrival),
+                                       std::memory_order_relaxed))
+            return true;
+    }
+}
+
+TrackTable::HotCensus TrackTable::hot_census() const noexcept {
+    HotCensus sum;
+    for (std::uint32_t slab = 0; slab < slabs_; ++slab) {
+        const std::uint64_t owner = load(infos_[slab].owner);
+        if (owner == 0) continue;
+        if (base::Region::is_claim(owner)) {
+            ++sum.claimed;
+        } else {
+            ++sum.used;
+            sum.probation += relaxed(infos_[slab].main) == 0;
+        }
+    }
+    return sum;
+}
+
+}  // namespace atlascore::track

@@ -1,0 +1,140 @@
+// The state of every (principal, model): cold records in a KeyTable, hot slabs from a bounded pool.
+//
+// Cold record, 256 B
+//   word 0      generation
+//   word 1      newest time (double)
+//   word 2      link to a hot slab: slab + 1 in the high half, its generation in the low half; 0 none
+//   word 3      standing decision: until (s, 32 bits) | generation 4 | action 2 | repeats 6 | response 20
+//   word 4      token bucket of a `rate` constraint: theoretical arrival time (double)
+//   words 5, 6  commitment of the principal for the log
+//   words 7-15  kept for evidence, budgets and baselines
+//   words 16-31 coarse window rings, 16 words over all horizons
+//
+// Hot slab: the similarity history (recent.hpp) and 64 words of finer rings.
+//
+// Both rings are written for every query of a hot track; the coarse one is the truth that survives the slab.
+// A reading takes the coarse ring while its oldest bucket is empty, because then it is exact, and otherwise
+// the fine one, as soon as the slab has watched the track for the whole horizon.
+//
+// Pool. A new track gets a slab with its first input and is on probation: slabs on probation are recycled in
+// order of the pool's hand. At its 16th query within the longest horizon, or at once with a near pair, it
+// moves to the main part (three quarters of the pool at most), where only the least recently used and least
+// suspicious go. A slab's owner word is claimed while it changes hands, so a process killed in between costs
+// nothing: its claim is taken over.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "atlascore/track/key_table.hpp"
+#include "atlascore/track/recent.hpp"
+#include "atlascore/track/window.hpp"
+#include "atlascore/track/window_table.hpp"
+
+namespace atlascore::track {
+
+struct alignas(64) HotTrack {
+    HotSlab similarity;
+    std::uint64_t watched_since;  // double: the first time at which the fine rings saw every query
+    std::uint64_t rings[64];
+    std::uint64_t room[7];
+};
+static_assert(sizeof(HotTrack) <= 10'000);
+
+struct HotRef {
+    std::uint32_t slab = SlotRef::none;
+    std::uint32_t generation = 0;
+    explicit operator bool() const noexcept { return slab != SlotRef::none; }
+};
+
+// A decision that outlives its query: made by a response with `duration`.
+struct Standing {
+    std::uint32_t until = 0;     // seconds
+    std::uint8_t action = 0;     // policy::Action
+    std::uint8_t repeats = 0;    // how often it was made, for growing durations
+    std::uint32_t response = 0;  // 20 bits of the response's name hash
+};
+
+class TrackTable {
+  public:
+    static constexpr std::uint32_t record_words = 32;
+    static constexpr std::uint32_t cold_ring_words = 16;
+    static constexpr std::uint32_t hot_ring_words = 64;
+    static constexpr double promotion_queries = 16;
+
+    static std::vector<std::uint64_t> section_bytes(std::uint64_t capacity, std::uint32_t hot);
+    // `first_section`: where section_bytes() begin in the region. horizons: seconds, ascending, at most 8.
+    TrackTable(base::Region& region, std::size_t first_section, std::uint64_t capacity, std::uint32_t hot,
+               std::span<const double> horizons) noexcept;
+
+    // One query's hold on its track; valid for the call.
+    struct Track {
+        SlotRef slot;
+        std::uint64_t tag = 0;
+        std::uint64_t* words = nullptr;
+        HotRef hot;
+        double newest = 0;  // the later of the query's time and the track's newest
+    };
+
+    Track open(std::uint64_t tag, double now) noexcept;  // makes it if it is new
+    std::optional<Track> look(std::uint64_t tag, double now) const noexcept;
+    bool holds(const Track& track) const noexcept { return keys_.holds(track.slot, track.tag); }
+    void prefetch(std::uint64_t tag) const noexcept { keys_.prefetch(tag); }
+
+    double count(const Track& track, std::size_t horizon) const noexcept;
+    // Count n queries at `now`. False when the query is too late for at least one horizon.
+    bool add(Track& track, double now, std::uint64_t n) noexcept;
+
+    HotTrack* hot(const HotRef& ref) const noexcept;  // null when the slab has moved on
+    // Gives the track a slab if it has none. `seen`: it has queries that a fine ring would miss.
+    void warm(Track& track, double now, bool seen) noexcept;
+    void promote(const Track& track) noexcept;  // off probation
+    bool promoted(const Track& track) const noexcept;
+    void touch(const Track& track) noexcept;    // recency of the slab
+    void keep(const Track& track, Keep value) noexcept;
+
+    Standing standing(const Track& track) const noexcept;
+    bool set_standing(const Track& track, const Standing& before, const Standing& value) noexcept;
+    // GCRA: whether a query of weight n conforms to `per_second` with a burst of max(1, per_second).
+    bool within_rate(const Track& track, double now, double per_second, std::uint64_t n) noexcept;
+    std::uint8_t* commitment(const Track& track) const noexcept {
+        return reinterpret_cast<std::uint8_t*>(track.words + 5);
+    }
+
+    const KeyTable& keys() const noexcept { return keys_; }
+    std::uint32_t hot_slabs() const noexcept { return slabs_; }
+    struct HotCensus {
+        std::uint64_t used = 0, probation = 0, claimed = 0;
+    };
+    HotCensus hot_census() const noexcept;
+
+  private:
+    struct alignas(32) SlabInfo {
+        std::uint64_t owner;  // slot + 1 in the high half, the slot's generation in the low half; or a claim
+        std::uint32_t generation;
+        std::uint8_t main;     // 0: on probation
+        std::uint8_t recency;  // 0..3
+        std::uint8_t keep;
+        std::uint8_t room;
+        std::uint64_t spare[2];
+    };
+
+    HotRef linked(const std::uint64_t* words) const noexcept;
+    std::uint32_t choose_slab() noexcept;
+    bool take_slab(std::uint32_t slab, std::uint64_t claim) noexcept;
+    bool owner_links_back(std::uint32_t slab, std::uint64_t owner) const noexcept;
+    void make_room_in_main() noexcept;
+
+    base::Region* region_;
+    KeyTable keys_;
+    SlabInfo* infos_;
+    HotTrack* hot_tracks_;
+    std::uint64_t* hand_;   // the pool's hand
+    std::uint64_t* mains_;  // slabs off probation; may be off by one per killed process
+    std::uint32_t slabs_;
+    std::vector<WindowShape> cold_;
+    std::vector<WindowShape> fine_;
+};
+
+}  // namespace atlascore::track

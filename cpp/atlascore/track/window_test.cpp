@@ -1,0 +1,123 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <deque>
+#include <random>
+#include <vector>
+
+#include "atlascore/track/window.hpp"
+
+using namespace atlascore::track;
+
+namespace {
+
+struct Ring {
+    WindowShape shape;
+    std::vector<std::uint64_t> words;
+    double newest = 0;
+    explicit Ring(double horizon, std::uint32_t buckets)
+        : shape(WindowShape::make(horizon, buckets, 0)), words(buckets) {}
+    Added add(double now, std::uint64_t n = 1) {
+        newest = std::max(newest, now);
+        return window_add(words.data(), shape, 0, now, newest, n);
+    }
+    double read(double now) {
+        return window_read(words.data(), shape, 0, std::max(now, newest)).interpolated();
+    }
+};
+
+// The obvious moving window: every event's time.
+struct Exact {
+    double horizon;
+    std::deque<double> times;
+    std::size_t add(double now) {
+        times.push_back(now);
+        while (times.front() <= now - horizon) times.pop_front();
+        return times.size();
+    }
+};
+
+double mean_error(double horizon, std::uint32_t buckets, auto&& next_gap) {
+    Ring ring(horizon, buckets);
+    Exact exact{horizon, {}};
+    double now = 1.7e9, total = 0;
+    std::size_t readings = 0;
+    for (int i = 0; i < 60'000; ++i) {
+        now += next_gap(i);
+        ring.add(now);
+        const auto n = static_cast<double>(exact.add(now));
+        if (n < 100) continue;
+        total += std::abs(ring.read(now) - n) / n;
+        ++readings;
+    }
+    REQUIRE(readings > 1'000);
+    return total / static_cast<double>(readings);
+}
+
+}  // namespace
+
+TEST_CASE("a reading is exact while the oldest bucket is empty") {
+    Ring ring(300, 24);
+    for (int i = 1; i <= 250; ++i) {
+        CHECK(ring.add(1e9 + i) == Added::counted);
+        CHECK(ring.read(1e9 + i) == i);
+    }
+}
+
+TEST_CASE("the mean error is within 2 % from 100 events on") {
+    std::mt19937_64 random(7);
+    std::exponential_distribution<double> poisson(100 / 300.0);
+    CHECK(mean_error(300, 24, [&](int) { return poisson(random); }) < 0.02);
+    CHECK(mean_error(300, 16, [&](int) { return poisson(random); }) < 0.02);
+    // Bursts of 20 to 60 events within two seconds, a burst every 20 s on average.
+    std::uniform_int_distribution<int> burst(20, 60);
+    std::exponential_distribution<double> within(20.0), between(1 / 20.0);
+    int left = 0;
+    const auto bursty = [&](int) {
+        if (left-- > 0) return within(random);
+        left = burst(random);
+        return between(random);
+    };
+    CHECK(mean_error(300, 24, bursty) < 0.02);
+}
+
+TEST_CASE("an event late by one bucket counts where it belongs, an older one is late") {
+    Ring ring(230, 24);  // buckets of 10 s
+    ring.add(1000);
+    ring.add(1015);
+    CHECK(ring.add(1005) == Added::counted);  // one bucket back
+    CHECK(ring.add(985) == Added::late);
+    CHECK(ring.read(1015) == 3);
+    CHECK(ring.read(900) == 3);  // a reader does not run backwards
+}
+
+TEST_CASE("counts expire, wrap and saturate") {
+    Ring ring(60, 16);
+    for (int i = 0; i < 1000; ++i) ring.add(1e6 + i * 0.01);
+    CHECK(ring.read(1e6 + 10) == 1000);
+    CHECK(ring.read(1e6 + 80) == 0);
+    CHECK(ring.read(latest_time) == 0);
+    CHECK(ring.add(latest_time, bucket::count_mask) == Added::counted);
+    CHECK(ring.add(latest_time, 1) == Added::full);
+    CHECK(ring.read(latest_time) == static_cast<double>(bucket::count_mask));
+}
+
+TEST_CASE("another generation's words read as zero and are not overwritten by the past") {
+    const WindowShape shape = WindowShape::make(60, 16, 0);
+    std::vector<std::uint64_t> words(16, bucket::make(3, 0, 0));
+    CHECK(window_add(words.data(), shape, 3, 1000, 1000, 5) == Added::counted);
+    CHECK(window_read(words.data(), shape, 3, 1000).interpolated() == 5);
+    CHECK(window_read(words.data(), shape, 2, 1000).interpolated() == 0);
+    CHECK(window_add(words.data(), shape, 2, 1000, 1000, 1) == Added::gone);
+    CHECK(window_add(words.data(), shape, 4, 1000, 1000, 1) == Added::counted);
+    CHECK(window_read(words.data(), shape, 4, 1000).interpolated() == 1);
+}
+
+TEST_CASE("what was counted can be taken back") {
+    Ring ring(60, 16);
+    ring.add(100, 7);
+    window_take_back(ring.words.data(), ring.shape, 0, 100, 3);
+    CHECK(ring.read(100) == 4);
+    window_take_back(ring.words.data(), ring.shape, 0, 100, 30);
+    CHECK(ring.read(100) == 0);
+}

@@ -1,0 +1,381 @@
+// Route: decide() and record(), the two hot entries.
+#include <cmath>
+#include <cstring>
+
+#include "atlascore/base/clock.hpp"
+#include "bind_engine.hpp"
+#include "bindings.hpp"
+#include "convert.hpp"
+#include "fast.hpp"
+
+namespace py = pybind11;
+
+namespace atlascore::bindings {
+namespace {
+
+enum Name { name_principal, name_x, name_now, name_session, name_fields, name_cost, name_count };
+constexpr const char* decide_names[name_count] = {"principal", "x", "now", "session", "fields", "cost"};
+constexpr const char* record_names[] = {"decision", "label", "scores", "text", "cost", "status", "now"};
+
+RouteObject* self_of(PyObject* object) {
+    return reinterpret_cast<RouteObject*>(object);
+}
+
+// Spreads positional and keyword arguments over `slots`, null where not given. False: TypeError is set.
+bool spread(const char* function, const char* const* names, std::size_t count, std::size_t positional,
+            PyObject* const* args, Py_ssize_t given, PyObject* keywords, PyObject** slots) {
+    if (given > static_cast<Py_ssize_t>(positional)) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %zu positional arguments (%zd given)", function,
+                     positional, given);
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < given; ++i) slots[i] = args[i];
+    const Py_ssize_t named = keywords == nullptr ? 0 : PyTuple_GET_SIZE(keywords);
+    for (Py_ssize_t k = 0; k < named; ++k) {
+        PyObject* keyword = PyTuple_GET_ITEM(keywords, k);
+        std::size_t i = 0;
+        while (i < count && PyUnicode_CompareWithASCIIString(keyword, names[i]) != 0) ++i;
+        if (i == count) {
+            PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", function, keyword);
+            return false;
+        }
+        if (slots[i] != nullptr) {
+            PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%U'", function, keyword);
+            return false;
+        }
+        slots[i] = args[given + k];
+    }
+    return true;
+}
+
+bool number(PyObject* object, const char* what, double& out) {
+    if (PyBool_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "%s must be a number, not bool", what);
+        return false;
+    }
+    out = PyFloat_AsDouble(object);
+    if (out != -1.0 || !PyErr_Occurred()) return true;
+    if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Format(PyExc_TypeError, "%s must be a number, not %.200s", what, Py_TYPE(object)->tp_name);
+    }
+    return false;
+}
+
+bool time_of(RouteObject* self, PyObject* now, double& out) {
+    if (now != nullptr && now != Py_None) return number(now, "now", out);
+    if (self->clock == nullptr) {
+        out = base::wall_seconds();
+        return true;
+    }
+    Ref told(PyObject_CallNoArgs(self->clock));
+    return told && number(told.get(), "clock()", out);
+}
+
+PyObject* raise_fault(engine::Fault fault, double now, double cost) {
+    switch (fault) {
+        case engine::Fault::time: {
+            Ref value(PyFloat_FromDouble(now));
+            return PyErr_Format(PyExc_ValueError, "now must be seconds since 1970, 0 to 4294967295, not %R",
+                                value.get());
+        }
+        case engine::Fault::cost: {
+            Ref value(PyFloat_FromDouble(cost));
+            return PyErr_Format(PyExc_ValueError, "cost must be at least 0 and finite, not %R", value.get());
+        }
+        case engine::Fault::values:
+            return PyErr_Format(PyExc_ValueError, "the input has values that are NaN or infinite");
+        case engine::Fault::width:
+            return PyErr_Format(PyExc_ValueError, "the input has too many columns");
+        case engine::Fault::none:
+            break;
+    }
+    Py_UNREACHABLE();
+}
+
+// Room for the event fields that rules read; reused, because most rule sets read a handful.
+std::vector<event::Value>& field_slots(std::size_t count) {
+    thread_local std::vector<event::Value> slots;
+    slots.assign(count, event::Value{});
+    return slots;
+}
+
+PyObject* decide_with(RouteObject* self, PyObject** slots, Meaning meaning) {
+    if (slots[name_principal] == nullptr) {
+        return PyErr_Format(PyExc_TypeError, "decide() needs a principal");
+    }
+    Conversion conversion;
+    engine::Query query;
+    if (!conversion.text(slots[name_principal], "principal", query.principal)) return nullptr;
+    if (!time_of(self, slots[name_now], query.now)) return nullptr;
+    if (slots[name_session] != nullptr && !conversion.text(slots[name_session], "session", query.session))
+        return nullptr;
+    if (slots[name_cost] != nullptr && !number(slots[name_cost], "cost", query.cost)) return nullptr;
+    DecisionObject* decision = new_decision(self);
+    if (decision == nullptr) return nullptr;
+    Ref owned(reinterpret_cast<PyObject*>(decision));
+    try {
+        decision->binding = self->route->current();
+    } catch (const std::exception& error) {
+        return PyErr_Format(PyExc_RuntimeError, "%s", error.what());
+    }
+    const engine::Binding& binding = *decision->binding;
+    if (slots[name_x] != nullptr && !conversion.input(slots[name_x], meaning, binding.route.model,
+                                                      self->state->to_float32, query.input)) {
+        return nullptr;
+    }
+    const rule::Program& program = *binding.route.program;
+    std::vector<event::Value>& values = field_slots(program.fields().size());
+    query.fields = values.data();
+    if (slots[name_fields] != nullptr && slots[name_fields] != Py_None) {
+        if (!conversion.fields(slots[name_fields], program, values.data())) return nullptr;
+        if (PyObject* id = PyDict_GetItemString(slots[name_fields], "request_id");
+            id != nullptr && PyUnicode_Check(id)) {
+            if (!conversion.text(id, "request_id", query.request_id)) return nullptr;
+        }
+        decision->fields = Py_NewRef(slots[name_fields]);
+    }
+    decision->principal = Py_NewRef(slots[name_principal]);
+    engine::Engine& engine = self->route->engine();
+    engine::Fault fault;
+    if (query.input.rows > 1) {  // long enough for giving the lock up to pay
+        PyThreadState* state = PyEval_SaveThread();
+        fault = engine.decide(binding, query, decision->decision);
+        PyEval_RestoreThread(state);
+    } else {
+        fault = engine.decide(binding, query, decision->decision);
+    }
+    if (fault != engine::Fault::none) return raise_fault(fault, query.now, query.cost);
+    return owned.release();
+}
+
+PyObject* decide(PyObject* object, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
+    PyObject* slots[name_count] = {};
+    if (!spread("decide", decide_names, name_count, 3, args, given, keywords, slots)) return nullptr;
+    return decide_with(self_of(object), slots, Meaning::automatic);
+}
+
+// decide_as(kind, principal, x, now, session, fields, cost): what Engine.decide calls, the kind of input
+// being known.
+PyObject* decide_as(PyObject* object, PyObject* const* args, Py_ssize_t given) {
+    if (given != 7) return PyErr_Format(PyExc_TypeError, "decide_as() takes 7 arguments");
+    const long kind = PyLong_AsLong(args[0]);
+    if (kind == -1 && PyErr_Occurred()) return nullptr;
+    PyObject* slots[name_count];
+    for (int i = 0; i < name_count; ++i) slots[i] = args[i + 1];
+    return decide_with(self_of(object), slots, static_cast<Meaning>(kind));
+}
+
+bool scores_of(Conversion& conversion, PyObject* scores, std::vector<double>& out) {
+    event::Value value;
+    Ref plain(PyObject_HasAttrString(scores, "tolist") ? PyObject_CallMethod(scores, "tolist", nullptr)
+                                                       : Py_NewRef(scores));
+    if (!plain || !conversion.value(plain.get(), "scores", value)) return false;
+    if (value.kind != event::ValueKind::array) {
+        PyErr_SetString(PyExc_TypeError, "scores must be an array");
+        return false;
+    }
+    const auto collect = [&out](const auto& again, const event::Value& item) -> void {
+        if (item.kind == event::ValueKind::array) {
+            for (std::uint32_t i = 0; i < item.size; ++i) again(again, item.items[i]);
+        } else if (item.kind == event::ValueKind::real) {
+            out.push_back(item.real);
+        } else if (item.kind == event::ValueKind::int64) {
+            out.push_back(static_cast<double>(item.int64));
+        }
+    };
+    collect(collect, value);
+    return true;
+}
+
+PyObject* record(PyObject* object, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
+    enum { decision_, label_, scores_, text_, cost_, status_, now_, count_ };
+    RouteObject* self = self_of(object);
+    PyObject* slots[count_] = {};
+    if (!spread("record", record_names, count_, 3, args, given, keywords, slots)) return nullptr;
+    if (slots[decision_] == nullptr || Py_TYPE(slots[decision_]) != self->state->decision_type) {
+        return PyErr_Format(PyExc_TypeError, "record() needs the decision that decide() returned");
+    }
+    auto* decision = reinterpret_cast<DecisionObject*>(slots[decision_]);
+    const engine::Binding& binding = *decision->binding;
+    Conversion conversion;
+    engine::Answer answer;
+    const auto has = [&](int slot) { return slots[slot] != nullptr && slots[slot] != Py_None; };
+    if (!time_of(self, slots[now_], answer.now)) return nullptr;
+    if (!(answer.now >= 0 && answer.now <= track::latest_time))
+        return raise_fault(engine::Fault::time, answer.now, 0);
+    if (has(cost_) && (!number(slots[cost_], "cost", answer.cost))) return nullptr;
+    if (has(cost_) && !(answer.cost >= 0 && answer.cost <= 1e300))
+        return raise_fault(engine::Fault::cost, 0, answer.cost);
+    if (has(status_)) {
+        const long status = PyLong_AsLong(slots[status_]);
+        if (status == -1 && PyErr_Occurred()) return nullptr;
+        answer.status = static_cast<int>(status);
+    }
+    if (has(text_)) {
+        if (!conversion.text(slots[text_], "text", answer.text)) return nullptr;
+        answer.has_text = true;
+    }
+    event::Value label;
+    std::vector<double> scores;
+    std::vector<event::Value>* values = nullptr;
+    if (binding.route.program->reads(rule::Phase::response)) {
+        if (has(label_)) {
+            Ref plain(PyObject_HasAttrString(slots[label_], "tolist")
+                          ? PyObject_CallMethod(slots[label_], "tolist", nullptr)
+                          : Py_NewRef(slots[label_]));
+            if (!plain || !conversion.value(plain.get(), "label", label)) return nullptr;
+            answer.label = &label;
+        }
+        if (has(scores_)) {
+            if (!scores_of(conversion, slots[scores_], scores)) return nullptr;
+            answer.scores = scores;
+        }
+        values = &field_slots(binding.route.program->fields().size());
+        answer.fields = values->data();
+        if (decision->fields != nullptr &&
+            !conversion.fields(decision->fields, *binding.route.program, values->data())) {
+            return nullptr;
+        }
+    }
+    engine::Decision response;
+    if (!self->route->engine().record(binding, decision->decision, answer, response)) Py_RETURN_NONE;
+    DecisionObject* told = new_decision(self);
+    if (told == nullptr) return nullptr;
+    told->binding = decision->binding;
+    told->decision = response;
+    told->principal = Py_XNewRef(decision->principal);
+    told->fields = Py_XNewRef(decision->fields);
+    return reinterpret_cast<PyObject*>(told);
+}
+
+void deallocate(PyObject* object) {
+    RouteObject* self = self_of(object);
+    for (int i = 0; i < self->spares; ++i) {
+        self->spare[i]->binding.~shared_ptr();
+        PyObject_Free(self->spare[i]);
+    }
+    delete self->route;
+    Py_XDECREF(self->clock);
+    Py_XDECREF(self->owner);
+    PyTypeObject* type = Py_TYPE(object);
+    PyObject_Free(object);
+    Py_DECREF(type);
+}
+
+PyObject* text_of(const std::string& text) {
+    return PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace");
+}
+PyObject* get_model(PyObject* o, void*) {
+    return text_of(self_of(o)->route->model());
+}
+PyObject* get_method(PyObject* o, void*) {
+    return text_of(self_of(o)->route->method());
+}
+PyObject* get_endpoint(PyObject* o, void*) {
+    return text_of(self_of(o)->route->endpoint());
+}
+
+PyMethodDef methods[] = {
+    {"decide", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(decide)),
+     METH_FASTCALL | METH_KEYWORDS,
+     "decide(principal, x=None, now=None, *, session=\"\", fields=None, cost=0.0) -> Decision"},
+    {"decide_as", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(decide_as)), METH_FASTCALL,
+     nullptr},
+    {"record", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(record)),
+     METH_FASTCALL | METH_KEYWORDS,
+     "record(decision, label=None, scores=None, *, text=None, cost=None, status=200, now=None) -> Decision | "
+     "None"},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef getters[] = {{"model", get_model, nullptr, nullptr, nullptr},
+                         {"method", get_method, nullptr, nullptr, nullptr},
+                         {"endpoint", get_endpoint, nullptr, nullptr, nullptr},
+                         {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyType_Slot slots[] = {
+    {Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, getters},
+    {Py_tp_doc, const_cast<char*>("One model, method and endpoint, with everything constant looked up.")},
+    {0, nullptr}};
+
+PyType_Spec spec = {"atlascore._core.Route", sizeof(RouteObject), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+
+FastState* state_of(PyObject* module) {
+    Ref capsule(PyObject_GetAttrString(module, "_fast_state"));
+    return capsule ? static_cast<FastState*>(PyCapsule_GetPointer(capsule.get(), "atlascore.fast")) : nullptr;
+}
+
+// new_route(engine, owner, model, method, endpoint, clock)
+PyObject* new_route(PyObject* module, PyObject* const* args, Py_ssize_t given) {
+    if (given != 6) return PyErr_Format(PyExc_TypeError, "new_route() takes 6 arguments");
+    FastState* state = state_of(module);
+    if (state == nullptr) return nullptr;
+    try {
+        auto& engine = *py::cast<EngineHolder&>(py::handle(args[0])).engine;
+        Conversion conversion;
+        std::string_view parts[3];
+        constexpr const char* names[] = {"model", "method", "endpoint"};
+        for (int i = 0; i < 3; ++i) {
+            if (!conversion.text(args[2 + i], names[i], parts[i])) return nullptr;
+        }
+        auto route = std::make_unique<engine::Route>(engine, std::string(parts[0]), std::string(parts[1]),
+                                                     std::string(parts[2]));
+        RouteObject* self = PyObject_New(RouteObject, state->route_type);
+        if (self == nullptr) return nullptr;
+        self->state = state;
+        self->owner = Py_NewRef(args[1]);
+        self->clock = args[5] == Py_None ? nullptr : Py_NewRef(args[5]);
+        self->route = route.release();
+        self->spares = 0;
+        return reinterpret_cast<PyObject*>(self);
+    } catch (py::error_already_set& error) {
+        error.restore();
+    } catch (const std::exception& error) {
+        PyErr_SetString(PyExc_ValueError, error.what());
+    }
+    return nullptr;
+}
+
+// use_types(actions, no_constraints, to_float32): the Python objects that the fast types hand out.
+PyObject* use_types(PyObject* module, PyObject* const* args, Py_ssize_t given) {
+    FastState* state = state_of(module);
+    if (state == nullptr) return nullptr;
+    if (given != 3 || !PyTuple_Check(args[0]) || PyTuple_GET_SIZE(args[0]) != 4) {
+        return PyErr_Format(PyExc_TypeError, "use_types() takes a tuple of 4 actions and 2 objects");
+    }
+    for (int i = 0; i < 4; ++i) state->actions[i] = Py_NewRef(PyTuple_GET_ITEM(args[0], i));
+    state->no_constraints = Py_NewRef(args[1]);
+    state->to_float32 = Py_NewRef(args[2]);
+    Py_RETURN_NONE;
+}
+
+PyMethodDef functions[] = {
+    {"new_route", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(new_route)), METH_FASTCALL,
+     nullptr},
+    {"use_types", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(use_types)), METH_FASTCALL,
+     nullptr},
+    {nullptr, nullptr, 0, nullptr}};
+
+}  // namespace
+
+PyObject* make_route_type(PyObject* module) {
+    return PyType_FromModuleAndSpec(module, &spec, nullptr);
+}
+
+void bind_fast(py::module_& m) {
+    auto* state = new FastState;  // for the interpreter's life
+    m.add_object("_fast_state", py::capsule(state, "atlascore.fast"));
+    const auto add = [&](const char* name, PyObject* type) {
+        if (type == nullptr) throw py::error_already_set();
+        m.add_object(name, py::reinterpret_borrow<py::object>(type));
+        return reinterpret_cast<PyTypeObject*>(type);
+    };
+    state->decision_type = add("Decision", make_decision_type(m.ptr()));
+    state->route_type = add("Route", make_route_type(m.ptr()));
+    Py_DECREF(add("WindowTable", make_window_table_type(m.ptr())));
+    if (PyModule_AddFunctions(m.ptr(), functions) != 0) throw py::error_already_set();
+}
+
+}  // namespace atlascore::bindings

@@ -1,0 +1,166 @@
+"""`atlascore scan`: logs replayed through the engine that enforces, offline."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from atlascore.policy import Mode, Policy
+
+__all__ = ["command"]
+
+ACTIONS = ("ALLOW", "LOG", "CONSTRAIN", "BLOCK")
+FORMATS = ("table", "jsonl", "csv")
+
+
+class _ScanCommand(click.Command):
+    """A command whose --rules takes several paths, up to the next option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, list(_spread(args)))
+
+
+def _spread(args: list[str]) -> Iterator[str]:
+    """`--rules a b --json` as `--rules a --rules b --json`."""
+    several = False
+    for i, arg in enumerate(args):
+        if arg == "--":
+            yield from args[i:]
+            return
+        if arg == "--rules":
+            several = True
+        elif several and (arg == "-" or not arg.startswith("-")):
+            yield from ("--rules", arg)
+        else:
+            several = False
+            yield arg
+
+
+@click.command(
+    "scan",
+    cls=_ScanCommand,
+    short_help="Replay logs through the engine and report what it finds.",
+    epilog="\b\nExample: atlascore scan access.jsonl --policy atlascore.yml --json > findings.jsonl",
+)
+@click.argument("files", nargs=-1, type=click.Path(), metavar="FILE...")
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(dir_okay=False),
+    help="Policy file; the shipped one by default.",
+)
+@click.option(
+    "--rules",
+    multiple=True,
+    type=click.Path(),
+    metavar="PATH...",
+    help="Sigma files or directories to add to the policy's rules, up to the next option.",
+)
+@click.option("--mode", type=click.Choice(("enforce", "shadow", "off")), help="Replaces the policy's mode.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="How to print findings.  [default: table]")
+@click.option("--all", "everything", is_flag=True, help="Print every event, not only findings.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(ACTIONS, case_sensitive=False),
+    default="CONSTRAIN",
+    show_default=True,
+    metavar="ACTION",
+    help="Exit with 1 when a finding has at least this action (ALLOW, LOG, CONSTRAIN, BLOCK); what shadow rules "
+    "would have done counts.",
+)
+@click.option(
+    "--capacity",
+    type=click.IntRange(1, 1 << 30),
+    metavar="N",
+    help="Pairs of principal and model to keep apart.  [default: the policy's]",
+)
+@click.option("--strict-input", is_flag=True, help="Exit with 2 when a line cannot be read.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    files: tuple[str, ...],
+    policy_file: str | None,
+    rules: tuple[str, ...],
+    mode: Mode | None,
+    as_json: bool,
+    form: str | None,
+    everything: bool,
+    fail_on: str,
+    capacity: int | None,
+    strict_input: bool,
+) -> None:
+    """Replay logs through the engine, in the order of the events' own times, and report every event that a
+    rule matches or that gets more than ALLOW.
+
+    FILE holds JSON lines: the keys are the arguments of Engine.decide, with `time` for `now`, and "response"
+    holds those of Engine.record. `-` is standard input. Lines that cannot be read are reported, counted and
+    skipped.
+
+    The exit status is 0 when all is well, 1 when there are findings at or above --fail-on, 2 for wrong usage
+    or unreadable input.
+    """
+    if not files:
+        hint = "; what follows --rules is rules, so put the files first" if rules else ""
+        raise click.UsageError(f"no file to scan{hint}")
+    if as_json and form not in (None, "jsonl"):
+        raise click.UsageError(f"--json and --format {form} contradict each other")
+    from atlascore.cli.findings import finding_of, printer
+    from atlascore.cli.progress import Progress
+    from atlascore.events import Action
+    from atlascore.scanning import Scan, offline_engine
+
+    form = "jsonl" if as_json else form or "table"
+    policy = _load(policy_file, rules, mode)
+    titles = {rule.id: rule.title for rule in policy.rules.rules}
+    out = printer(form, sys.stdout, titles)
+    with (
+        Progress(form == "table" or not sys.stdout.isatty()) as progress,
+        offline_engine(policy, capacity) as engine,
+    ):
+        try:
+            scan = Scan(files, engine, findings_only=not everything, on_bad_line=progress.bad_line)
+            for event, decision in scan:
+                finding = finding_of(event, decision, policy)
+                progress.note(finding)
+                out.add(finding)
+        except OSError as error:
+            raise _unusable(error) from None
+    out.finish()
+    counts = scan.counts
+    if form == "table":
+        progress.finish(counts)
+    if counts["bad"] and (strict_input or not counts["events"]):
+        raise _unusable(
+            "no line is an event" if not counts["events"] else f"{counts['bad']:,} lines are no events"
+        )
+    ctx.exit(1 if progress.worst is not None and progress.worst >= Action[fail_on.upper()] else 0)
+
+
+def _load(file: str | None, rules: tuple[str, ...], mode: Mode | None) -> Policy:
+    """The policy, with more rules and perhaps another mode. What it warns of goes to standard error."""
+    from atlascore.policy import Policy
+
+    try:
+        if file is None:
+            policy = Policy.default(mode or "shadow", rules=rules)
+        else:
+            policy = Policy.load(file, mode=mode, rules=rules)
+    except (OSError, ValueError) as error:
+        raise _unusable(error) from None
+    for problem in policy.problems:
+        click.echo(problem, err=True)
+    return policy
+
+
+def _unusable(why: object) -> click.ClickException:
+    """Wrong input, as standard error and the exit status tell it."""
+    if isinstance(why, OSError):
+        why = f"{why.filename}: {why.strerror}" if why.filename is not None else why.strerror
+    error = click.ClickException(str(why))
+    error.exit_code = 2
+    return error

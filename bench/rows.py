@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -111,3 +112,17 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
 def read_rows(path: Path) -> list[Row]:
     return [Row.from_dict(data) for data in json.loads(path.read_text())]
+
+
+def report(rows: list[Row]) -> None:
+    """What the measuring scripts end with: the rows on standard output, and in the file of `--rows FILE`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=Path, help="write the measured rows to this JSON file")
+    path = parser.parse_args().rows
+    for row in rows:
+        print(row.title)
+        for entry in row.entries:
+            figures = ", ".join(f"{name} {row.text(value)}" for name, value in entry.figures.items())
+            print(f"  {entry.name}: {figures or entry.missing}")
+    if path is not None:
+        write_rows(path, rows)

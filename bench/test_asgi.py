@@ -14,7 +14,7 @@ from peers import asgi as peers
 from peers.asgi import App, Message
 from rows import Target
 
-REQUESTS = 1_000
+REQUESTS = 400
 NOTE = "slowapi is measured over Starlette, which it needs; the others over a bare application."
 # 1 KB: a row of 60 numbers three times.
 DOCUMENT = json.dumps({"instances": [[round(0.137 * i % 7, 3) for i in range(60)]] * 3}).encode()

@@ -46,7 +46,7 @@ def prompts(count: int, size: int) -> list[str]:
 
 
 @cache
-def api_log(events: int = 100_000) -> Path:
+def api_log(events: int) -> Path:
     """JSON lines of an inference API, about 550 bytes each."""
     path = BUILD / f"access-{events}.jsonl"
     if path.exists():

@@ -207,8 +207,8 @@ def test_batches(kind, noise, kinds):
     """A batch gets what its last row would get, and leaves what its rows would leave.
 
     All rows of a batch see the model's references as they were before it. So this holds to the last bit for a
-    declared scale and as long as near pairs do not depend on the references (200 samples). A standing decision
-    made by one row is what the next row meets, while a batch names the response that makes it.
+    declared scale and as long as near pairs do not depend on the references (200 samples). A standing
+    decision made by one row is what the next row meets, while a batch names the response that makes it.
     """
     rng = np.random.default_rng(3)
     base = rng.standard_normal(32)

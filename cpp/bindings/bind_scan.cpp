@@ -128,7 +128,7 @@ py::tuple read_json_lines(const std::string& path, const std::vector<std::string
 
 }  // namespace
 
-void bind_scan(py::module_& m) {
+void bind_testing_scan(py::module_& m) {
     py::module_ testing = m.def_submodule("testing_scan", "The log readers' parts, for tests.");
     testing.def("read_json_lines", &read_json_lines, py::arg("path"), py::arg("fields"),
                 py::arg("lateness") = 60.0, py::arg("lines") = 1'000'000);

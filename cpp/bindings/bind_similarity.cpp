@@ -1,5 +1,6 @@
-// atlascore.similarity: MinHash, Jaccard, cosine, nearest. They are plain CPython functions, because a pybind11 call
-// costs more than most of them; testing_similarity below, which tests use, is ordinary pybind11.
+// atlascore.similarity: MinHash, Jaccard, cosine, nearest. They are plain CPython functions, because a
+// pybind11 call costs more than most of them; testing_similarity below, which tests use, is ordinary
+// pybind11.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -29,7 +30,8 @@ namespace {
 constexpr std::size_t release_values = 1 << 16;
 constexpr py::ssize_t largest_bins = 1 << 20;
 
-// --- arguments ----------------------------------------------------------------------------------------------------
+// --- arguments
+// ----------------------------------------------------------------------------------------------------
 
 [[noreturn]] void raise(PyObject* type, const std::string& message) {
     PyErr_SetString(type, message.c_str());
@@ -55,7 +57,8 @@ struct Array {
 // Arrays of a type that is right already are the common case: their descriptor is the one singleton.
 template <class T>
 bool is_ready(PyObject* object) {
-    constexpr int wanted = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+    constexpr int wanted =
+        py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
     const auto& api = py::detail::npy_api::get();
     if (!PyObject_TypeCheck(object, api.PyArray_Type_)) return false;
     const auto* proxy = py::detail::array_proxy(object);
@@ -76,7 +79,8 @@ Array<T> array_argument(PyObject* object, const char* name, const char* kinds) {
     const auto kind = array.attr("dtype").attr("kind").cast<std::string>();
     const bool empty = array.attr("size").cast<py::ssize_t>() == 0;  // of no type in particular
     if (!empty && std::string_view(kinds).find(kind) == std::string_view::npos) {
-        raise(PyExc_TypeError, std::string(name) + " holds " + py::str(array.attr("dtype")).cast<std::string>() +
+        raise(PyExc_TypeError, std::string(name) + " holds " +
+                                   py::str(array.attr("dtype")).cast<std::string>() +
                                    " values; numbers are needed");
     }
     result.owner = numpy.attr("ascontiguousarray")(array, py::dtype::of<T>());
@@ -115,26 +119,29 @@ std::size_t same_size(const Array<T>& a, const Array<T>& b) {
 void raise_unless_finite(const float* values, std::size_t count, const char* name, std::size_t width) {
     for (std::size_t i = 0; i < count; ++i) {
         if (std::isfinite(values[i])) continue;
-        const std::string at = width == 0 ? std::to_string(i)
-                                          : std::to_string(i / width) + ", " + std::to_string(i % width);
+        const std::string at =
+            width == 0 ? std::to_string(i) : std::to_string(i / width) + ", " + std::to_string(i % width);
         const char* what = std::isnan(values[i]) ? "nan" : values[i] > 0 ? "inf" : "-inf";
         raise(PyExc_ValueError, std::string(name) + "[" + at + "] is " + what + " as float32");
     }
 }
 
-// UTF-8 of a str, or the bytes of a bytes object. Lone surrogates, which UTF-8 cannot hold, keep their three bytes and
-// so read as invalid.
+// UTF-8 of a str, or the bytes of a bytes object. Lone surrogates, which UTF-8 cannot hold, keep their three
+// bytes and so read as invalid.
 std::string_view text_argument(PyObject* object, py::object& owner) {
     if (PyUnicode_Check(object)) {
         Py_ssize_t size = 0;
-        if (const char* data = PyUnicode_AsUTF8AndSize(object, &size)) return {data, static_cast<std::size_t>(size)};
+        if (const char* data = PyUnicode_AsUTF8AndSize(object, &size))
+            return {data, static_cast<std::size_t>(size)};
         PyErr_Clear();
-        owner = py::reinterpret_steal<py::object>(PyUnicode_AsEncodedString(object, "utf-8", "surrogatepass"));
+        owner =
+            py::reinterpret_steal<py::object>(PyUnicode_AsEncodedString(object, "utf-8", "surrogatepass"));
         if (!owner) throw py::error_already_set();
         object = owner.ptr();
     }
     if (!PyBytes_Check(object)) {
-        raise(PyExc_TypeError, std::string("text is ") + Py_TYPE(object)->tp_name + "; str or bytes is needed");
+        raise(PyExc_TypeError,
+              std::string("text is ") + Py_TYPE(object)->tp_name + "; str or bytes is needed");
     }
     return {PyBytes_AS_STRING(object), static_cast<std::size_t>(PyBytes_GET_SIZE(object))};
 }
@@ -153,17 +160,18 @@ void take_arguments(const char* function, PyObject* const* given, Py_ssize_t pos
         while (place < count && PyUnicode_CompareWithASCIIString(key, names[place]) != 0) ++place;
         const auto text = [key] { return py::str(py::handle(key)).cast<std::string>(); };
         if (place == count) {
-            raise(PyExc_TypeError, std::string(function) + "() got an unexpected keyword argument '" + text() + "'");
+            raise(PyExc_TypeError,
+                  std::string(function) + "() got an unexpected keyword argument '" + text() + "'");
         }
         if (out[place] != nullptr) {
-            raise(PyExc_TypeError, std::string(function) + "() got multiple values for argument '" + text() + "'");
+            raise(PyExc_TypeError,
+                  std::string(function) + "() got multiple values for argument '" + text() + "'");
         }
         out[place] = given[positional + k];
     }
     for (Py_ssize_t i = 0; i < required; ++i) {
         if (out[i] == nullptr) {
-            raise(PyExc_TypeError,
-                  std::string(function) + "() missing required argument '" + names[i] + "'");
+            raise(PyExc_TypeError, std::string(function) + "() missing required argument '" + names[i] + "'");
         }
     }
 }
@@ -183,14 +191,16 @@ PyObject* guarded(Body&& body) noexcept {
     return nullptr;
 }
 
-// --- the functions ------------------------------------------------------------------------------------------------
+// --- the functions
+// ------------------------------------------------------------------------------------------------
 
 PyObject* py_cosine(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
     return guarded([&] {
         static constexpr const char* names[] = {"a", "b"};
         PyObject* given[2];
         take_arguments("cosine", args, count, keywords, names, 2, 2, given);
-        const auto a = array_argument<float>(given[0], "a", "fiub"), b = array_argument<float>(given[1], "b", "fiub");
+        const auto a = array_argument<float>(given[0], "a", "fiub"),
+                   b = array_argument<float>(given[1], "b", "fiub");
         const std::size_t size = same_size(a, b);
         const double value = simd::cosine(a.data, b.data, size);
         if (std::isnan(value)) {
@@ -210,8 +220,8 @@ PyObject* py_nearest(PyObject*, PyObject* const* args, Py_ssize_t count, PyObjec
         const auto matrix = array_argument<float>(given[1], "matrix", "fiub");
         const std::size_t width = vector_size(query, "query");
         if (matrix.rank != 2 || matrix.shape[0] == 0 || static_cast<std::size_t>(matrix.shape[1]) != width) {
-            raise(PyExc_ValueError, "matrix has shape " + shape_text(matrix.shape, matrix.rank) + "; (rows >= 1, " +
-                                        std::to_string(width) + ") is needed");
+            raise(PyExc_ValueError, "matrix has shape " + shape_text(matrix.shape, matrix.rank) +
+                                        "; (rows >= 1, " + std::to_string(width) + ") is needed");
         }
         const auto rows = static_cast<std::size_t>(matrix.shape[0]);
         simd::Nearest found;
@@ -234,8 +244,8 @@ std::size_t bins_argument(PyObject* object) {
     const Py_ssize_t bins = PyNumber_AsSsize_t(object, PyExc_ValueError);
     if (bins == -1 && PyErr_Occurred()) throw py::error_already_set();
     if (bins < 1 || bins > largest_bins) {
-        raise(PyExc_ValueError, "bins is " + std::to_string(bins) + "; 1 to " + std::to_string(largest_bins) +
-                                    " is possible");
+        raise(PyExc_ValueError,
+              "bins is " + std::to_string(bins) + "; 1 to " + std::to_string(largest_bins) + " is possible");
     }
     return static_cast<std::size_t>(bins);
 }
@@ -333,14 +343,17 @@ PyMethodDef entry(const char* name, FastFunction function, const char* doc) {
             METH_FASTCALL | METH_KEYWORDS, doc};
 }
 
-// --- for tests ----------------------------------------------------------------------------------------------------
+// --- for tests
+// ----------------------------------------------------------------------------------------------------
 
 using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
-// One model's references, and a history per principal: a stream goes through them as it goes through the engine.
+// One model's references, and a history per principal: a stream goes through them as it goes through the
+// engine.
 class SimilarityReplay {
   public:
-    SimilarityReplay(std::uint64_t seed, double window, std::optional<float> center, std::optional<float> inverse)
+    SimilarityReplay(std::uint64_t seed, double window, std::optional<float> center,
+                     std::optional<float> inverse)
         : seed_(seed), window_(window), declared_(inverse.has_value()) {
         scale_.center = center.value_or(0.0f);
         scale_.inverse = inverse.value_or(1.0f);
@@ -355,7 +368,8 @@ class SimilarityReplay {
     py::dict dense(const std::string& principal, const FloatArray& x, double now) {
         const auto width = static_cast<std::size_t>(x.size());
         track::Sketch sketch;
-        track::sketch_dense(x.data(), width, declared_ ? scale_ : references_->learned_scale(width), seed_, sketch);
+        track::sketch_dense(x.data(), width, declared_ ? scale_ : references_->learned_scale(width), seed_,
+                            sketch);
         py::dict result = step(principal, sketch, now);
         if (!declared_) references_->learn_scale(x.data(), width, tag(principal), seed_, *sample_);
         return result;
@@ -419,20 +433,23 @@ py::tuple linear_sketch(const FloatArray& x, std::uint64_t seed, float center, f
     scale.inverse = inverse;
     track::Sketch sketch;
     if (x.ndim() == 3) {
-        track::sketch_image(x.data(), static_cast<std::size_t>(x.shape(0)), static_cast<std::size_t>(x.shape(1)),
-                            static_cast<std::size_t>(x.shape(2)), scale, seed, sketch);
+        track::sketch_image(x.data(), static_cast<std::size_t>(x.shape(0)),
+                            static_cast<std::size_t>(x.shape(1)), static_cast<std::size_t>(x.shape(2)), scale,
+                            seed, sketch);
     } else {
         track::sketch_dense(x.data(), static_cast<std::size_t>(x.size()), scale, seed, sketch);
     }
-    return py::make_tuple(py::array_t<float>(64, sketch.linear), sketch.width, sketch.digest.low, sketch.digest.high);
+    return py::make_tuple(py::array_t<float>(64, sketch.linear), sketch.width, sketch.digest.low,
+                          sketch.digest.high);
 }
 
 py::tuple text_sketch(const py::bytes& text, std::uint64_t seed) {
     track::TextScratch scratch;
     track::Sketch sketch;
     track::sketch_text(std::string_view(text), seed, scratch, sketch);
-    return py::make_tuple(py::array_t<float>(64, sketch.linear), py::array_t<std::uint8_t>(64, sketch.minhash),
-                          sketch.shingles, sketch.digest.low, sketch.digest.high);
+    return py::make_tuple(py::array_t<float>(64, sketch.linear),
+                          py::array_t<std::uint8_t>(64, sketch.minhash), sketch.shingles, sketch.digest.low,
+                          sketch.digest.high);
 }
 
 void bind_testing(py::module_& m) {
@@ -444,7 +461,8 @@ void bind_testing(py::module_& m) {
         .def("references", &SimilarityReplay::references)
         .def("learned", &SimilarityReplay::learned)
         .def_static("tag", &SimilarityReplay::tag)
-        .def_static("normalise", [](const py::bytes& text) { return py::bytes(text::normalise(std::string_view(text))); })
+        .def_static("normalise",
+                    [](const py::bytes& text) { return py::bytes(text::normalise(std::string_view(text))); })
         .def_static("unicode_version", [] { return text::tables::unicode_version; })
         .def_static("linear", &linear_sketch, py::arg("x"), py::arg("seed"), py::arg("center") = 0.0f,
                     py::arg("inverse") = 1.0f)
@@ -453,7 +471,8 @@ void bind_testing(py::module_& m) {
         .def_static("targets",
                     [] {
                         std::map<std::string, std::int64_t> named;
-                        for (const std::int64_t t : simd::available_targets()) named[simd::target_name(t)] = t;
+                        for (const std::int64_t t : simd::available_targets())
+                            named[simd::target_name(t)] = t;
                         return named;
                     })
         .def_static("force_target", &simd::force_target_for_test);
@@ -462,9 +481,9 @@ void bind_testing(py::module_& m) {
 }  // namespace
 
 void bind_similarity(py::module_& m) {
-    static PyMethodDef functions[] = {entry("cosine", py_cosine, cosine_doc), entry("nearest", py_nearest, nearest_doc),
-                                      entry("minhash", py_minhash, minhash_doc),
-                                      entry("jaccard", py_jaccard, jaccard_doc), PyMethodDef{}};
+    static PyMethodDef functions[] = {
+        entry("cosine", py_cosine, cosine_doc), entry("nearest", py_nearest, nearest_doc),
+        entry("minhash", py_minhash, minhash_doc), entry("jaccard", py_jaccard, jaccard_doc), PyMethodDef{}};
     if (PyModule_AddFunctions(m.ptr(), functions) != 0) throw py::error_already_set();
     bind_testing(m);
 }

@@ -248,7 +248,16 @@ PyObject* record(PyObject* object, PyObject* const* args, Py_ssize_t given, PyOb
     return reinterpret_cast<PyObject*>(told);
 }
 
+// An Engine keeps routes that keep the Engine: the collector must see it. Their dict is what it clears.
+int traverse(PyObject* object, visitproc visit, void* arg) {
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self_of(object)->owner);
+    Py_VISIT(self_of(object)->clock);
+    return 0;
+}
+
 void deallocate(PyObject* object) {
+    PyObject_GC_UnTrack(object);
     RouteObject* self = self_of(object);
     for (int i = 0; i < self->spares; ++i) {
         self->spare[i]->binding.~shared_ptr();
@@ -258,7 +267,7 @@ void deallocate(PyObject* object) {
     Py_XDECREF(self->clock);
     Py_XDECREF(self->owner);
     PyTypeObject* type = Py_TYPE(object);
-    PyObject_Free(object);
+    PyObject_GC_Del(object);
     Py_DECREF(type);
 }
 
@@ -294,13 +303,14 @@ PyGetSetDef getters[] = {{"model", get_model, nullptr, nullptr, nullptr},
 
 PyType_Slot slots[] = {
     {Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
+    {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
     {Py_tp_methods, methods},
     {Py_tp_getset, getters},
     {Py_tp_doc, const_cast<char*>("One model, method and endpoint, with everything constant looked up.")},
     {0, nullptr}};
 
 PyType_Spec spec = {"atlascore._core.Route", sizeof(RouteObject), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
 
 FastState* state_of(PyObject* module) {
     Ref capsule(PyObject_GetAttrString(module, "_fast_state"));
@@ -322,13 +332,14 @@ PyObject* new_route(PyObject* module, PyObject* const* args, Py_ssize_t given) {
         }
         auto route = std::make_unique<engine::Route>(engine, std::string(parts[0]), std::string(parts[1]),
                                                      std::string(parts[2]));
-        RouteObject* self = PyObject_New(RouteObject, state->route_type);
+        RouteObject* self = PyObject_GC_New(RouteObject, state->route_type);
         if (self == nullptr) return nullptr;
         self->state = state;
         self->owner = Py_NewRef(args[1]);
         self->clock = args[5] == Py_None ? nullptr : Py_NewRef(args[5]);
         self->route = route.release();
         self->spares = 0;
+        PyObject_GC_Track(reinterpret_cast<PyObject*>(self));
         return reinterpret_cast<PyObject*>(self);
     } catch (py::error_already_set& error) {
         error.restore();

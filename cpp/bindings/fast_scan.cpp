@@ -27,36 +27,42 @@ class PyScanner {
                        if (bad_.size() < bad_limit) bad_.emplace_back(file, line, std::string(why));
                    }) {}
 
-    // The next event or finding as (file, line, time, principal, model, method, endpoint, session, decision, answer);
-    // None at the end. The lock is given up while lines pass that are no finding.
+    // The next event or finding as (file, line, time, principal, model, method, endpoint, session, decision,
+    // answer); None at the end, False now and then in between. The lock is given up while lines pass that are
+    // no finding.
     py::object next(bool findings_only) {
         const scan::Scanner::Result* result;
         if (findings_only) {
             py::gil_scoped_release release;
-            result = scanner_.next_finding();
+            result = scanner_.next_finding(patience);
         } else {
             result = scanner_.next();
         }
-        if (result == nullptr) return py::none();
+        if (result == nullptr)
+            return scanner_.ended() ? py::object(py::none()) : py::object(py::bool_(false));
         const scan::ScanEvent& event = *result->event;
         const py::object principal = event.principal.empty() ? py::object(py::none()) : text(event.principal);
         const py::object decision = decision_of(*result, result->decision, principal);
         const py::object answer =
             result->has_answer ? decision_of(*result, result->answer, principal) : py::object(py::none());
-        return py::make_tuple(text(*result->file), event.line, event.time, principal, text(event.model), text(event.method),
-                              text(event.endpoint), text(event.session), decision, answer);
+        return py::make_tuple(text(*result->file), event.line, event.time, principal, text(event.model),
+                              text(event.method), text(event.endpoint), text(event.session), decision,
+                              answer);
     }
 
     // Bad lines since the last call: (file, line, reason).
-    std::vector<std::tuple<std::string, std::uint64_t, std::string>> take_bad() { return std::exchange(bad_, {}); }
+    std::vector<std::tuple<std::string, std::uint64_t, std::string>> take_bad() {
+        return std::exchange(bad_, {});
+    }
 
     py::dict counts() const {
         const auto counts = scanner_.counts();
-        return py::dict(py::arg("lines") = counts.lines, py::arg("events") = counts.events, py::arg("bad") = counts.bad,
-                        py::arg("late") = counts.late);
+        return py::dict(py::arg("lines") = counts.lines, py::arg("events") = counts.events,
+                        py::arg("bad") = counts.bad, py::arg("late") = counts.late);
     }
 
   private:
+    static constexpr std::uint64_t patience = 65'536;  // events between two looks at signals and bad lines
     // Reported by position; the rest is counted.
     static constexpr std::size_t bad_limit = 1'000;
 
@@ -67,13 +73,14 @@ class PyScanner {
         if (!route) {
             const scan::ScanEvent& event = *result.event;
             route = py::module_::import("atlascore._core")
-                        .attr("new_route")(core_engine_, owner_, text(event.model), text(event.method), text(event.endpoint),
-                                           py::none());
+                        .attr("new_route")(core_engine_, owner_, text(event.model), text(event.method),
+                                           text(event.endpoint), py::none());
         }
         return reinterpret_cast<RouteObject*>(route.ptr());
     }
 
-    py::object decision_of(const scan::Scanner::Result& result, const engine::Decision& decision, const py::object& principal) {
+    py::object decision_of(const scan::Scanner::Result& result, const engine::Decision& decision,
+                           const py::object& principal) {
         DecisionObject* object = new_decision(route_of(result));
         if (object == nullptr) throw py::error_already_set();
         object->binding = result.binding;
@@ -93,8 +100,8 @@ class PyScanner {
 
 void bind_scan(py::module_& m) {
     py::class_<PyScanner>(m, "Scanner", "Logs replayed through an engine; see atlascore.scan.")
-        .def(py::init<py::object, py::object, const std::vector<std::string>&>(), py::arg("engine"), py::arg("owner"),
-             py::arg("files"))
+        .def(py::init<py::object, py::object, const std::vector<std::string>&>(), py::arg("engine"),
+             py::arg("owner"), py::arg("files"))
         .def("next", &PyScanner::next, py::arg("findings_only"))
         .def("take_bad", &PyScanner::take_bad)
         .def("counts", &PyScanner::counts);

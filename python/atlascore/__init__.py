@@ -1,13 +1,13 @@
 """AtlasCore: MITRE ATLAS techniques as running Sigma rules, about a microsecond per model query.
 
-    import atlascore as ac
+import atlascore as ac
 
-    policy = ac.Policy.default(mode="enforce")
-    engine = ac.Engine(policy)
-    route = engine.route(model="fraud-v3", method="predict", endpoint="/v1/models/fraud-v3:predict")
-    decision = route.decide("key-42", x)
-    if decision.action < ac.Action.BLOCK:
-        ...
+policy = ac.Policy.default(mode="enforce")
+engine = ac.Engine(policy)
+route = engine.route(model="fraud-v3", method="predict", endpoint="/v1/models/fraud-v3:predict")
+decision = route.decide("key-42", x)
+if decision.action < ac.Action.BLOCK:
+    ...
 """
 
 from atlascore import similarity, windows

@@ -35,8 +35,7 @@ class Compiled:
             for name, value in part.to_dict().items()
         ]
         self.core = _core.CompiledPolicy(
-            self.resolved
-            | {"constraint_table": table, "atlas_release": RELEASE, "files": _files(policy)},
+            self.resolved | {"constraint_table": table, "atlas_release": RELEASE, "files": _files(policy)},
             policy.rules.program,
         )
 
@@ -61,7 +60,13 @@ def _single_constraints(all_constraints: Any) -> list[Constraints]:
 def _strictness(part: Constraints) -> tuple[Any, ...]:
     ((name, value),) = part.to_dict().items()
     if name == "scores":
-        return (name, "label_only" not in value, "top_k" not in value, value.get("top_k", 0), value.get("decimals", 0))
+        return (
+            name,
+            "label_only" not in value,
+            "top_k" not in value,
+            value.get("top_k", 0),
+            value.get("decimals", 0),
+        )
     return (name, -value if name == "delay" else value)
 
 

@@ -37,7 +37,9 @@ _AUTOMATIC, _TEXT, _VECTOR, _ROW, _IMAGE, _DIGEST = range(6)
 def _to_float32(x: Any) -> npt.NDArray[np.float32]:
     array = np.asarray(x)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"an input must be text, bytes, a row or an array of numbers, not {_described(x, array)}")
+        raise TypeError(
+            f"an input must be text, bytes, a row or an array of numbers, not {_described(x, array)}"
+        )
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused as such
         return np.ascontiguousarray(array, dtype=np.float32)
 
@@ -173,7 +175,9 @@ class Engine:
     ) -> Decision | None:
         """Tell the engine the model's answer. None, or a decision on the answer when a response rule matched."""
         if not isinstance(decision, Decision):
-            raise TypeError(f"record() needs the decision that decide() returned, not {type(decision).__name__}")
+            raise TypeError(
+                f"record() needs the decision that decide() returned, not {type(decision).__name__}"
+            )
         return decision._route.record(decision, label, scores, text=text, cost=cost, status=status, now=now)
 
     def signals(self, principal: str, model: str) -> dict[str, float]:

@@ -6,6 +6,7 @@ The language is described in docs/policy.md.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -32,12 +33,19 @@ class Policy:
     source:     the file, as the caller named it.
     """
 
-    def __init__(self, text: str | bytes, file: str, base: Path, mode: Mode | None = None) -> None:
-        """Use `load`, `default` or `from_text`. mode: replaces the one of the text."""
+    def __init__(
+        self,
+        text: str | bytes,
+        file: str,
+        base: Path,
+        mode: Mode | None = None,
+        rules: Sequence[str | Path] = (),
+    ) -> None:
+        """Use `load`, `default` or `from_text`. mode: replaces the one of the text. rules: further rule paths."""
         # What reads YAML and Sigma takes longer to import than all the rest, and only policies need it.
         from atlascore._policy.load import load_policy
 
-        loaded = load_policy(text, file, base, mode)
+        loaded = load_policy(text, file, base, mode, rules)
         self.name: str = loaded.document.name
         self.mode: str = loaded.document.mode
         self.hash: str = loaded.resolved["hash"]
@@ -48,22 +56,26 @@ class Policy:
         self._resolved = loaded.resolved
 
     @classmethod
-    def load(cls, path: str | Path) -> Policy:
+    def load(
+        cls, path: str | Path, *, mode: Mode | None = None, rules: Sequence[str | Path] = ()
+    ) -> Policy:
         """The policy in a YAML file; file names in it are relative to its directory.
+
+        mode: replaces the one of the file. rules: rule files and directories to add to those that it names.
 
         Raises PolicyError with every problem found in the policy and its rules, OSError if the file cannot be
         read.
         """
         path = Path(path)
-        return cls(path.read_bytes(), str(path), path.parent)
+        return cls(path.read_bytes(), str(path), path.parent, mode, rules)
 
     @classmethod
-    def default(cls, mode: Mode = "shadow") -> Policy:
-        """The shipped rules and responses. Raises ValueError for a mode that does not exist."""
+    def default(cls, mode: Mode = "shadow", *, rules: Sequence[str | Path] = ()) -> Policy:
+        """The shipped rules and responses, and further rules. Raises ValueError for a mode that does not exist."""
         if mode not in get_args(Mode):
             raise ValueError(f"mode must be {', '.join(get_args(Mode))}, not {mode!r}")
         shipped = resources.files("atlascore") / "policies" / "default.yml"
-        return cls(shipped.read_bytes(), "default.yml", Path(), mode)
+        return cls(shipped.read_bytes(), "default.yml", Path(), mode, rules)
 
     @classmethod
     def from_text(cls, text: str | bytes, file: str = "<text>", base: str | Path = ".") -> Policy:

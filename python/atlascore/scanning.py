@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from atlascore import _core
 from atlascore._core import Decision
 from atlascore.engine import Engine
-from atlascore.events import Action
 from atlascore.policy import Policy
 
 __all__ = ["Scan", "ScanEvent", "scan"]
@@ -63,6 +62,8 @@ class Scan:
         take = self._core.next
         while (found := take(self.findings_only)) is not None:
             self._report()
+            if isinstance(found, bool):
+                continue
             *where, decision, answer = found
             event = ScanEvent(*where, answer)  # type: ignore[call-arg]
             yield event, decision
@@ -101,11 +102,6 @@ def scan(
 def offline_engine(policy: Policy, capacity: int | None = None) -> Engine:
     """An engine for replays: its own state in memory and no log, whatever the policy says."""
     return Engine(policy, capacity=capacity, state="", log="")
-
-
-def level_of(decision: Decision) -> Action:
-    """What a finding is worth: the higher of what was done and what shadow rules would have done."""
-    return max(decision.action, decision.would)
 
 
 def _to_stderr(file: str, line: int, reason: str) -> None:

@@ -5,8 +5,8 @@
     cosine(a, b)                                                # float in [-1, 1]
     nearest(query, matrix)                                      # (index, cosine) of the best row
 
-The functions are compiled; `help()` of each gives shapes, errors and sources. They are safe to call from several
-threads, and let others run while they work on large matrices.
+The functions are compiled; `help()` of each gives shapes, errors and sources. They are safe to call from
+several threads, and let others run while they work on large matrices.
 """
 
 from atlascore._core import cosine, jaccard, minhash, nearest

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from atlascore._core import testing_similarity as core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.reference import similarity_reference as reference
+
+from atlascore._core import testing_similarity as core
 
 WINDOW = 300.0
 SEEDS = st.integers(0, 2**32 - 1)

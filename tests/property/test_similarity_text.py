@@ -5,17 +5,19 @@ import unicodedata
 
 import numpy as np
 import pytest
-from atlascore._core import testing_similarity as core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.reference import similarity_reference as reference
 
 from atlascore import similarity
+from atlascore._core import testing_similarity as core
 
 HANGUL = st.characters(min_codepoint=0x1100, max_codepoint=0x11FF) | st.characters(
     min_codepoint=0xAC00, max_codepoint=0xD7A3
 )
-MARKS = st.characters(min_codepoint=0x300, max_codepoint=0x36F) | st.sampled_from("\u093c\u3099\u09be\u0f71\U0001d165")
+MARKS = st.characters(min_codepoint=0x300, max_codepoint=0x36F) | st.sampled_from(
+    "\u093c\u3099\u09be\u0f71\U0001d165"
+)
 TEXTS = st.lists(
     st.text(max_size=20)
     | st.text(st.characters(max_codepoint=127), max_size=100)
@@ -29,7 +31,9 @@ TEXTS = st.lists(
 @pytest.fixture(scope="module")
 def same_unicode():
     if core.unicode_version() != unicodedata.unidata_version:
-        pytest.skip(f"built with Unicode {core.unicode_version()}, this Python has {unicodedata.unidata_version}")
+        pytest.skip(
+            f"built with Unicode {core.unicode_version()}, this Python has {unicodedata.unidata_version}"
+        )
 
 
 def normalised(text: str) -> str:

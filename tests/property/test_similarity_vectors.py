@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from atlascore._core import testing_similarity as core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.reference import similarity_reference as reference
 
 from atlascore import similarity
+from atlascore._core import testing_similarity as core
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -63,7 +63,9 @@ def test_images_are_averaged_by_area(seed, height, width, channels):
     pooled = reference.pool_axis(reference.pool_axis(x.astype(np.float64), 0), 1)
     scale = float(np.abs(x).max() + 1)
     assert features == pooled.size
-    assert np.allclose(linear, reference.count_sketch(pooled, 3), rtol=1e-4, atol=1e-4 * scale * max(1, pooled.size / 64))
+    assert np.allclose(
+        linear, reference.count_sketch(pooled, 3), rtol=1e-4, atol=1e-4 * scale * max(1, pooled.size / 64)
+    )
 
 
 def test_the_linear_sketch_is_the_same_to_the_bit_everywhere():

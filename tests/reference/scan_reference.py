@@ -63,7 +63,7 @@ def fields(line, wanted):
 
 
 def in_order(times, lateness):
-    """(index, late) of the events as they come out: once one younger by `lateness` was seen, or at the end."""
+    """(index, late) of the events as they come out: once one younger by `lateness` is in, or at the end."""
     waiting, out, newest, given = [], [], float("-inf"), float("-inf")
 
     def give(everything):

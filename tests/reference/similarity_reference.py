@@ -1,7 +1,7 @@
 """Slow, obvious twin of the similarity core: normalisation, MinHash, sketches, history and F_ref.
 
-Written from the definitions (headers of cpp/atlascore/text and cpp/atlascore/track), one plain step after the other.
-Sketches are stored in fp16 and survival probabilities in 1/255, as in the core.
+Written from the definitions (headers of cpp/atlascore/text and cpp/atlascore/track), one plain step after the
+other. Sketches are stored in fp16 and survival probabilities in 1/255, as in the core.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def word_hash(value: int, seed: int) -> int:
     return xxhash.xxh3_64_intdigest(value.to_bytes(8, "little"), seed)
 
 
-# --- text ---------------------------------------------------------------------------------------------------------
+# --- text
 
 
 def normalise(text: str) -> str:
@@ -86,7 +86,7 @@ def term_sketch(text: str, seed: int) -> Floats:
     return (s / norm if norm else s).astype(np.float32)
 
 
-# --- dense inputs -------------------------------------------------------------------------------------------------
+# --- dense inputs
 
 
 def pool_axis(x: npt.NDArray[np.float64], axis: int, cells: int = 32) -> npt.NDArray[np.float64]:
@@ -156,11 +156,17 @@ def sketch_dense(x: Floats, seed: int, center: Any = 0.0, inverse: Any = 1.0, ep
     linear = count_sketch(z, seed)
     stored = np.clip(linear, -65504, 65504).astype(np.float16)
     return Sketch(
-        digest128((x.astype("<f4") + np.float32(0)).tobytes(), seed), False, x.size, epoch, (x.size, epoch), linear, stored
+        digest128((x.astype("<f4") + np.float32(0)).tobytes(), seed),
+        False,
+        x.size,
+        epoch,
+        (x.size, epoch),
+        linear,
+        stored,
     )
 
 
-# --- one track ----------------------------------------------------------------------------------------------------
+# --- one track
 
 
 @dataclass
@@ -187,7 +193,14 @@ class Seen:
 
     def outcome(self, sketch: Sketch, now: float) -> Outcome:
         known = None if math.isnan(self.survival) else math.floor(self.survival * 255 + 0.5) / 255
-        return Outcome(math.floor(now * 64) / 64, sketch.digest[0], self.duplicate, self.near, sketch.space is not None, known)
+        return Outcome(
+            math.floor(now * 64) / 64,
+            sketch.digest[0],
+            self.duplicate,
+            self.near,
+            sketch.space is not None,
+            known,
+        )
 
 
 class Track:
@@ -245,7 +258,7 @@ class Track:
         return score, near, duplicates
 
 
-# --- the model ----------------------------------------------------------------------------------------------------
+# --- the model
 
 EDGES = 2.0 ** (-16 + np.arange(257) / 12.8)
 
@@ -280,7 +293,7 @@ class References:
         self.drawn: tuple[int, npt.NDArray[np.float64], float] = (0, np.zeros(257), 0.0)
 
     def distribution(self) -> tuple[npt.NDArray[np.float64], float]:
-        """F_ref at the edges from its samples, each halved in weight every 24 h, and the mean number of strangers."""
+        """F_ref at the edges, each sample halved in weight every 24 h; and the mean number of strangers."""
         if self.drawn[0] != len(self.samples):
             self.drawn = (len(self.samples), *self.draw())
         return self.drawn[1:]
@@ -414,7 +427,7 @@ class Replay:
         return self.step(principal, tag, sketch_dense(x, self.seed, self.center, self.inverse), now)
 
 
-# --- scale --------------------------------------------------------------------------------------------------------
+# --- scale
 
 
 def robust_scale(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -425,7 +438,7 @@ def robust_scale(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.N
     return center, np.where(spread > 0, spread, floor)
 
 
-# --- vectors ------------------------------------------------------------------------------------------------------
+# --- vectors
 
 
 def cosine(a: Sequence[float], b: Sequence[float]) -> float:

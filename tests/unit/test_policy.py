@@ -535,10 +535,10 @@ def test_what_is_no_policy_at_all(text, complaint):
         Policy.from_text(text, "policy.yml")
 
 
-def test_a_salt_must_be_long_enough(directory):
+def test_a_salt_has_32_bytes(directory):
     (directory / "salt.key").write_bytes(b"short")
     assert (
-        "holds 5 bytes, at least 16 are needed" in complaints(directory, "privacy: {salt_file: salt.key}")[0]
+        "holds 5 bytes, 32 are needed" in complaints(directory, "privacy: {salt_file: salt.key}")[0]
     )
     (directory / "salt.key").write_bytes(bytes(32))
     data = resolved(directory, "privacy: {salt_file: salt.key, principals: plain}")

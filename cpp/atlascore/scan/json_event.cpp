@@ -3,12 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
 #include <cstring>
 
 #include "atlascore/scan/line_source.hpp"
 #include "atlascore/scan/timestamp.hpp"
-#include "atlascore/text/unicode.hpp"
 
 namespace atlascore::scan {
 namespace {

@@ -49,13 +49,16 @@ const Scanner::Result* Scanner::next() {
         const ScanEvent* event = source->reader->next();
         if (event != nullptr && decide(*source, *event)) return &result_;
     }
+    ended_ = true;
     return nullptr;
 }
 
-const Scanner::Result* Scanner::next_finding() {
-    const Result* result = next();
-    while (result != nullptr && !result->finding()) result = next();
-    return result;
+const Scanner::Result* Scanner::next_finding(std::uint64_t events) {
+    for (; events != 0; --events) {
+        const Result* result = next();
+        if (result == nullptr || result->finding()) return result;
+    }
+    return nullptr;
 }
 
 Scanner::Source* Scanner::earliest() {

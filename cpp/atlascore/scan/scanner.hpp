@@ -44,8 +44,10 @@ class Scanner {
     // The next event in event-time order, decided; null at the end. Views into it are valid until the next
     // call.
     const Result* next();
-    // The same, skipping events that are no finding.
-    const Result* next_finding();
+    // The same, skipping events that are no finding, `events` of them at most: null also when it has seen
+    // that many.
+    const Result* next_finding(std::uint64_t events);
+    bool ended() const noexcept { return ended_; }
 
     struct Counts {
         std::uint64_t lines = 0, events = 0, bad = 0, late = 0;
@@ -81,6 +83,7 @@ class Scanner {
     std::vector<float> numbers_;
     std::vector<event::Category> categories_;
     std::uint64_t undecided_ = 0;
+    bool ended_ = false;
     Result result_;
 };
 

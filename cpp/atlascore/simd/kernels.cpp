@@ -6,8 +6,8 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "atlascore/simd/kernels.cpp"
-#include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/cache_control.h>
+#include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -17,7 +17,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using F32 = hn::ScalableTag<float>;
 
-const char* Target() { return hwy::TargetName(HWY_TARGET); }
+const char* Target() {
+    return hwy::TargetName(HWY_TARGET);
+}
 
 // The last, short vector of an array: the missing lanes are zero.
 template <class D>
@@ -72,8 +74,9 @@ void PairProducts(const float* a, const float* b, std::size_t count, float* out)
     out[2] = hn::GetLane(hn::SumOfLanes(d, hn::Add(bb0, bb1)));
 }
 
-// Dot products and squared norms of four rows in one pass: each value of the query is loaded once for the four. The
-// rows that come next are asked for early, because four short streams at a time are too many for some prefetchers.
+// Dot products and squared norms of four rows in one pass: each value of the query is loaded once for the
+// four. The rows that come next are asked for early, because four short streams at a time are too many for
+// some prefetchers.
 void FourRows(const float* query, const float* rows, std::size_t width, bool prefetch, float* products,
               float* squares) {
     const F32 d;
@@ -115,20 +118,21 @@ void FourRows(const float* query, const float* rows, std::size_t width, bool pre
     squares[3] = hn::GetLane(hn::SumOfLanes(d, q3));
 }
 
+// As integers: the largest magnitude says whether all are finite, and -0 with its sign turned is the least of all.
 FloatCheck CheckFloats(const float* x, std::size_t count) {
     const hn::ScalableTag<std::uint32_t> d;
     const std::size_t n = hn::Lanes(d);
     const auto* bits = reinterpret_cast<const std::uint32_t*>(x);
-    const auto exponent = hn::Set(d, 0x7F800000u), minus = hn::Set(d, 0x80000000u);
-    auto special = hn::Zero(d), negative_zero = special;
+    const auto minus = hn::Set(d, 0x80000000u);
+    auto largest = hn::Zero(d), least = minus;
     const auto look = [&](auto v) HWY_ATTR {
-        special = hn::Or(special, hn::VecFromMask(d, hn::Eq(hn::And(v, exponent), exponent)));
-        negative_zero = hn::Or(negative_zero, hn::VecFromMask(d, hn::Eq(v, minus)));
+        largest = hn::Max(largest, hn::AndNot(minus, v));
+        least = hn::Min(least, hn::Xor(v, minus));
     };
     std::size_t i = 0;
     for (; i + n <= count; i += n) look(hn::LoadU(d, bits + i));
     if (i < count) look(load_tail(d, bits + i, count - i));
-    return {hn::AllTrue(d, hn::Eq(special, hn::Zero(d))), !hn::AllTrue(d, hn::Eq(negative_zero, hn::Zero(d)))};
+    return {hn::GetLane(hn::MaxOfLanes(d, largest)) < 0x7F800000u, hn::GetLane(hn::MinOfLanes(d, least)) == 0};
 }
 
 template <class D>
@@ -165,7 +169,8 @@ HWY_INLINE hn::Vec<D> with_signs([[maybe_unused]] D d, hn::Vec<D> v, std::uint64
 #endif
 }
 
-void AddBlocks(const float* x, std::size_t width, const Affine& scale, const SketchBlock* blocks, float* sums) {
+void AddBlocks(const float* x, std::size_t width, const Affine& scale, const SketchBlock* blocks,
+               float* sums) {
     const hn::CappedTag<float, 16> d;
     const std::size_t n = hn::Lanes(d);
     for (std::size_t first = 0; first < width; first += 64) {
@@ -196,8 +201,7 @@ void PackHalves(const float* x, std::uint16_t* out) {
         const auto bits = hn::BitCast(di, size);
         // A normal half: rebias the exponent, and round the 13 bits that go to the nearest even.
         const auto odd = hn::And(hn::ShiftRight<13>(bits), hn::Set(di, 1));
-        const auto normal =
-            hn::ShiftRight<13>(hn::Add(hn::Sub(bits, hn::Set(di, (112 << 23) - 0xFFF)), odd));
+        const auto normal = hn::ShiftRight<13>(hn::Add(hn::Sub(bits, hn::Set(di, (112 << 23) - 0xFFF)), odd));
         // A subnormal one: adding 0.5 rounds at the right bit.
         const auto subnormal = hn::Sub(hn::BitCast(di, hn::Add(size, half)), hn::BitCast(di, half));
         const auto is_subnormal = hn::RebindMask(di, hn::Lt(size, least_normal));
@@ -330,8 +334,8 @@ HWY_INLINE hn::Vec<D> times(D d, hn::Vec<D> a, std::uint64_t multiplier) {
 #endif
 }
 
-// Windows i .. i + 7 lie in 12 bytes; each 64-bit lane picks its five from a copy of the 16 bytes at i. The hash reads
-// them as two overlapping words: bytes 1-4 below, bytes 0-3 above.
+// Windows i .. i + 7 lie in 12 bytes; each 64-bit lane picks its five from a copy of the 16 bytes at i. The
+// hash reads them as two overlapping words: bytes 1-4 below, bytes 0-3 above.
 void HashWindows5(const char* text, std::size_t count, std::uint64_t flip, std::uint64_t* out) {
     const hn::CappedTag<std::uint64_t, 8> d;
     const hn::Repartition<std::uint8_t, decltype(d)> d8;
@@ -382,7 +386,9 @@ HWY_EXPORT(HashWindows5);
 namespace {
 
 // Within these bounds squares and products of float32 neither overflow nor lose digits to underflow.
-bool ordinary(float square) { return square > 1e-24f && square < 1e30f; }
+bool ordinary(float square) {
+    return square > 1e-24f && square < 1e30f;
+}
 
 double cosine_of(double ab, double aa, double bb) {
     const double norms = std::sqrt(aa) * std::sqrt(bb);
@@ -472,7 +478,9 @@ void add_blocks(const float* x, std::size_t width, const Affine& scale, const Sk
     HWY_DYNAMIC_DISPATCH(AddBlocks)(x, width, scale, blocks, sums);
 }
 
-void pack_halves(const float* x, std::uint16_t* out) noexcept { HWY_DYNAMIC_DISPATCH(PackHalves)(x, out); }
+void pack_halves(const float* x, std::uint16_t* out) noexcept {
+    HWY_DYNAMIC_DISPATCH(PackHalves)(x, out);
+}
 
 void squared_distances(const float* x, const std::uint16_t* rows, std::size_t count, float* out) noexcept {
     HWY_DYNAMIC_DISPATCH(SquaredDistances)(x, rows, count, out);
@@ -503,11 +511,17 @@ void hash_windows5(const char* text, std::size_t count, std::uint64_t flip, std:
     HWY_DYNAMIC_DISPATCH(HashWindows5)(text, count, flip, out);
 }
 
-const char* active_target() noexcept { return HWY_DYNAMIC_DISPATCH(Target)(); }
+const char* active_target() noexcept {
+    return HWY_DYNAMIC_DISPATCH(Target)();
+}
 
-std::vector<std::int64_t> available_targets() { return hwy::SupportedAndGeneratedTargets(); }
+std::vector<std::int64_t> available_targets() {
+    return hwy::SupportedAndGeneratedTargets();
+}
 
-const char* target_name(std::int64_t target) { return hwy::TargetName(target); }
+const char* target_name(std::int64_t target) {
+    return hwy::TargetName(target);
+}
 
 void force_target_for_test(std::int64_t target) {
     hwy::SetSupportedTargetsForTest(target);

@@ -1,9 +1,10 @@
 // The SIMD kernels: one source, compiled for every instruction set the compiler knows and chosen at run time.
-// Costs are for one core with 512-bit vectors, data in the first-level cache, and do not count the dispatch (1 ns).
+// Costs are for one core with 512-bit vectors, data in the first-level cache, and do not count the dispatch
+// (1 ns).
 //
-// Accuracy: sums of floats run in several lanes, so they differ from a left-to-right sum, and between targets, by the
-// usual rounding (relative 1e-6 for well-conditioned sums of 1,000). add_blocks and everything on integers give the
-// same bits on every target.
+// Accuracy: sums of floats run in several lanes, so they differ from a left-to-right sum, and between
+// targets, by the usual rounding (relative 1e-6 for well-conditioned sums of 1,000). add_blocks and
+// everything on integers give the same bits on every target.
 #pragma once
 
 #include <cstddef>
@@ -13,13 +14,14 @@
 
 namespace atlascore::simd {
 
-// --- floats -------------------------------------------------------------------------------------------------------
+// --- floats
+// -------------------------------------------------------------------------------------------------------
 
 // 0.02 ns a value.
 float dot(const float* a, const float* b, std::size_t count) noexcept;
 
-// Cosine of the angle between a and b; 0 when one of them is zero, NaN when a value is not finite. Values whose
-// squares leave the range of float32 are computed in double. 0.03 ns a value.
+// Cosine of the angle between a and b; 0 when one of them is zero, NaN when a value is not finite. Values
+// whose squares leave the range of float32 are computed in double. 0.03 ns a value.
 double cosine(const float* a, const float* b, std::size_t count) noexcept;
 
 struct Nearest {
@@ -27,9 +29,9 @@ struct Nearest {
     double cosine = 0;  // NaN when a value of the query or of a row is not finite
 };
 
-// The row with the largest cosine, the first of equals. A zero row never wins against another; when nothing has a
-// direction the answer is row 0 with cosine 0. `count` >= 1, rows contiguous. Bound by memory bandwidth from about
-// 1 MB on; 0.04 ns a value below.
+// The row with the largest cosine, the first of equals. A zero row never wins against another; when nothing
+// has a direction the answer is row 0 with cosine 0. `count` >= 1, rows contiguous. Bound by memory bandwidth
+// from about 1 MB on; 0.04 ns a value below.
 Nearest nearest(const float* query, const float* rows, std::size_t count, std::size_t width) noexcept;
 
 struct FloatCheck {
@@ -46,13 +48,14 @@ struct Affine {
     float center;
     float inverse;
 };
-// One block of the CountSketch: lane l goes to (l + rotation) mod 64 with sign bit l of `signs` (1: negative).
+// One block of the CountSketch: lane l goes to (l + rotation) mod 64 with sign bit l of `signs` (1:
+// negative).
 struct SketchBlock {
     std::uint64_t signs;
     std::uint32_t rotation;  // 0..63
 };
-// Adds `width` features, 64 per block, the last block possibly short, into sums[128]; bucket i of the sketch is
-// sums[i] + sums[i + 64]. 2 ns a block.
+// Adds `width` features, 64 per block, the last block possibly short, into sums[128]; bucket i of the sketch
+// is sums[i] + sums[i + 64]. 2 ns a block.
 void add_blocks(const float* x, std::size_t width, const Affine& scale, const SketchBlock* blocks,
                 float* sums) noexcept;
 // out[i] = (x[i] - center) * inverse.
@@ -63,7 +66,8 @@ void pack_halves(const float* x, std::uint16_t* out) noexcept;
 // Squared Euclidean distance from x[64] to `count` rows of 64 halves. 4 ns a row.
 void squared_distances(const float* x, const std::uint16_t* rows, std::size_t count, float* out) noexcept;
 
-// --- signatures ---------------------------------------------------------------------------------------------------
+// --- signatures
+// ---------------------------------------------------------------------------------------------------
 
 // Equal bytes of 64-byte signatures: x against `count` rows that start `stride` bytes apart. 2 ns a row.
 void equal_bytes(const std::uint8_t* x, const std::uint8_t* rows, std::size_t stride, std::size_t count,
@@ -73,19 +77,21 @@ void hamming(std::uint64_t x, const std::uint64_t* words, std::size_t count, std
 // into[i] = min(into[i], from[i]).
 void min_merge(std::uint64_t* into, const std::uint64_t* from, std::size_t count) noexcept;
 
-// --- text ---------------------------------------------------------------------------------------------------------
+// --- text
+// ---------------------------------------------------------------------------------------------------------
 
 // Bytes before the first one >= 0x80.
 std::size_t ascii_prefix(const char* text, std::size_t size) noexcept;
-// Lower-cases letters, turns digits to '0' and white space to ' ', as long as everything is ASCII and no two white
-// spaces follow each other. Returns how many bytes it did, a multiple of the vector size; 0 says: do the next ones by
-// hand. `after_space`: the byte before text is white space. 0.03 ns a byte.
+// Lower-cases letters, turns digits to '0' and white space to ' ', as long as everything is ASCII and no two
+// white spaces follow each other. Returns how many bytes it did, a multiple of the vector size; 0 says: do
+// the next ones by hand. `after_space`: the byte before text is white space. 0.03 ns a byte.
 std::size_t fold_ascii(const char* text, std::size_t size, bool after_space, char* out) noexcept;
-// out[i] = xxh3-64 of the 5 bytes at text + i, i < count. `flip` is the hash's secret word less the seed. Reads up to
-// 64 bytes behind the last window and writes up to 8 words behind out + count. 0.4 ns a window.
+// out[i] = xxh3-64 of the 5 bytes at text + i, i < count. `flip` is the hash's secret word less the seed.
+// Reads up to 64 bytes behind the last window and writes up to 8 words behind out + count. 0.4 ns a window.
 void hash_windows5(const char* text, std::size_t count, std::uint64_t flip, std::uint64_t* out) noexcept;
 
-// --- targets ------------------------------------------------------------------------------------------------------
+// --- targets
+// ------------------------------------------------------------------------------------------------------
 
 // The instruction set whose code runs, as the code itself reports it: "AVX3", "AVX2", "SSE4", "NEON" ...
 const char* active_target() noexcept;

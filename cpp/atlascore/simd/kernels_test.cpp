@@ -29,7 +29,8 @@ double plain_dot(const float* a, const float* b, std::size_t count) {
 
 double half_value(std::uint16_t half) {
     const int exponent = half >> 10 & 31, fraction = half & 1023;
-    const double size = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(fraction + 1024, exponent - 25);
+    const double size =
+        exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(fraction + 1024, exponent - 25);
     return half & 0x8000 ? -size : size;
 }
 
@@ -57,8 +58,10 @@ TEST_CASE("dot and cosine, every length") {
     const auto a = random_floats(300, 1), b = random_floats(300, 2);
     on_every_target([&] {
         for (std::size_t n = 0; n <= 300; ++n) {
-            CHECK(simd::dot(a.data(), b.data(), n) == doctest::Approx(plain_dot(a.data(), b.data(), n)).epsilon(1e-4));
-            const double norms = std::sqrt(plain_dot(a.data(), a.data(), n) * plain_dot(b.data(), b.data(), n));
+            CHECK(simd::dot(a.data(), b.data(), n) ==
+                  doctest::Approx(plain_dot(a.data(), b.data(), n)).epsilon(1e-4));
+            const double norms =
+                std::sqrt(plain_dot(a.data(), a.data(), n) * plain_dot(b.data(), b.data(), n));
             const double expected = n == 0 ? 0 : plain_dot(a.data(), b.data(), n) / norms;
             CHECK(std::abs(simd::cosine(a.data(), b.data(), n) - expected) < 2e-6);
         }
@@ -119,16 +122,19 @@ TEST_CASE("a value that is not finite, or minus zero, is seen wherever it stands
                 CHECK(simd::check_floats(y.data(), n).negative_zero);
             }
         }
-        const float largest[2] = {std::numeric_limits<float>::max(), std::numeric_limits<float>::denorm_min()};
+        const float largest[2] = {std::numeric_limits<float>::max(),
+                                  std::numeric_limits<float>::denorm_min()};
         CHECK(simd::check_floats(largest, 2).finite);
     });
 }
 
 TEST_CASE("blocks of the CountSketch, the same bits on every target") {
     const auto x = random_floats(200, 3), centers = random_floats(200, 4), inverses = random_floats(200, 5);
-    const simd::SketchBlock blocks[4] = {{0x123456789ABCDEFull, 0}, {~0ull, 63}, {0xF0F0F0F0F0F0F0F0ull, 17}, {5, 40}};
+    const simd::SketchBlock blocks[4] = {
+        {0x123456789ABCDEFull, 0}, {~0ull, 63}, {0xF0F0F0F0F0F0F0F0ull, 17}, {5, 40}};
     for (const bool arrays : {false, true}) {
-        const simd::Affine scale{arrays ? centers.data() : nullptr, arrays ? inverses.data() : nullptr, 0.5f, 2.0f};
+        const simd::Affine scale{arrays ? centers.data() : nullptr, arrays ? inverses.data() : nullptr, 0.5f,
+                                 2.0f};
         for (const std::size_t width : {64u, 65u, 130u, 200u}) {
             float expected[128] = {};
             for (std::size_t i = 0; i < width; ++i) {
@@ -142,8 +148,8 @@ TEST_CASE("blocks of the CountSketch, the same bits on every target") {
                 CHECK(std::memcmp(sums, expected, sizeof sums) == 0);
                 std::vector<float> scaled(width);
                 simd::scale_values(x.data(), width, scale, scaled.data());
-                CHECK(scaled[width - 1] ==
-                      (x[width - 1] - (arrays ? centers[width - 1] : 0.5f)) * (arrays ? inverses[width - 1] : 2.0f));
+                CHECK(scaled[width - 1] == (x[width - 1] - (arrays ? centers[width - 1] : 0.5f)) *
+                                               (arrays ? inverses[width - 1] : 2.0f));
             });
         }
     }
@@ -151,15 +157,28 @@ TEST_CASE("blocks of the CountSketch, the same bits on every target") {
 
 TEST_CASE("halves: to nearest even, clamped, small values kept") {
     on_every_target([&] {
-        float x[64] = {0.0f,    1.0f,     -2.0f,    65504.0f, 1e6f, -1e30f, 0x1p-24f, 0x1.8p-24f, 0x1p-25f,
-                       0x1p-14f, 1.0f + 0x1p-11f, 1.0f + 3 * 0x1p-11f, 1.0f + 0x1.1p-11f, 0.1f};
+        float x[64] = {0.0f,
+                       1.0f,
+                       -2.0f,
+                       65504.0f,
+                       1e6f,
+                       -1e30f,
+                       0x1p-24f,
+                       0x1.8p-24f,
+                       0x1p-25f,
+                       0x1p-14f,
+                       1.0f + 0x1p-11f,
+                       1.0f + 3 * 0x1p-11f,
+                       1.0f + 0x1.1p-11f,
+                       0.1f};
         const auto more = random_floats(50, 7);
         std::copy(more.begin(), more.end(), x + 14);
         std::uint16_t halves[64];
         simd::pack_halves(x, halves);
         for (int i = 0; i < 64; ++i) {
             const double clamped = std::max(-65504.0, std::min(65504.0, static_cast<double>(x[i])));
-            const double unit = std::max(0x1p-24, std::ldexp(1.0, std::ilogb(clamped == 0 ? 1 : clamped) - 10));
+            const double unit =
+                std::max(0x1p-24, std::ldexp(1.0, std::ilogb(clamped == 0 ? 1 : clamped) - 10));
             CAPTURE(x[i]);
             CHECK(std::abs(half_value(halves[i]) - clamped) <= unit / 2);
         }
@@ -230,7 +249,8 @@ TEST_CASE("ASCII prefix and folding") {
 }
 
 TEST_CASE("hashes of five-byte windows are equal on every target") {
-    std::string text = "windows of five bytes, hashed eight at a time, on every instruction set" + std::string(80, ' ');
+    std::string text =
+        "windows of five bytes, hashed eight at a time, on every instruction set" + std::string(80, ' ');
     std::vector<std::uint64_t> expected;
     on_every_target([&] {
         std::vector<std::uint64_t> hashes(80);

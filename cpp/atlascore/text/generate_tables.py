@@ -1,7 +1,7 @@
 """Write the Unicode tables of text/unicode.hpp, from Python's unicodedata, as one C++ file.
 
-Usage: generate_tables.py OUTPUT. Code points are found through two-stage tables: the high bits of the code point
-choose a block of 128, equal blocks are stored once.
+Usage: generate_tables.py OUTPUT. Code points are found through two-stage tables: the high bits of the code
+point choose a block of 128, equal blocks are stored once.
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ def main() -> None:
     pairs = sorted(composed)
     parts = [
         tables("class", "std::uint8_t", classes),
-        tables("combining", "std::uint8_t", lambda c: 0 if is_surrogate(c) else unicodedata.combining(chr(c))),
+        tables(
+            "combining", "std::uint8_t", lambda c: 0 if is_surrogate(c) else unicodedata.combining(chr(c))
+        ),
         tables("decomposition", "std::uint16_t", lambda c: decomposition_at.get(c, 0)),
         array("decomposition_pool", "char32_t", decomposition_pool),
         tables("lower", "std::uint16_t", lambda c: lower_at.get(c, 0)),

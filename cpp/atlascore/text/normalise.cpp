@@ -9,10 +9,10 @@
 namespace atlascore::text {
 namespace {
 
-// No step writes more: a flushed sequence of 65 code points and a decomposition of 18, each up to 3 code points when
-// lower-cased.
+// No step writes more: a flushed sequence of 65 code points and a decomposition of 18, each up to 3 code
+// points when lower-cased.
 constexpr std::size_t step_bound = 1024;
-// After a vector that the kernel refused, so many bytes go by hand before it is asked again.
+// Where the kernel refuses, so many bytes go one by one before it is asked again.
 constexpr std::size_t by_hand = 64;
 
 constexpr std::array<char, 128> folded = [] {
@@ -20,77 +20,97 @@ constexpr std::array<char, 128> folded = [] {
     for (int c = 0; c < 128; ++c) {
         const bool white = (c >= '\t' && c <= '\r') || (c >= 0x1C && c <= ' ');
         const bool upper = c >= 'A' && c <= 'Z', digit = c >= '0' && c <= '9';
-        table[static_cast<std::size_t>(c)] = static_cast<char>(white ? ' ' : upper ? c + 32 : digit ? '0' : c);
+        table[static_cast<std::size_t>(c)] = static_cast<char>(white   ? ' '
+                                                               : upper ? c + 32
+                                                               : digit ? '0'
+                                                                       : c);
     }
     return table;
 }();
 
-bool ascii(char c) noexcept { return static_cast<unsigned char>(c) < 0x80; }
+bool ascii(char c) noexcept {
+    return static_cast<unsigned char>(c) < 0x80;
+}
 
 }  // namespace
 
 std::size_t Normaliser::next(char* out, std::size_t capacity) noexcept {
+    char* const begin = out;
     char* const limit = out + capacity - step_bound;
-    out_ = out;
-    if (pending_space_) *out_++ = ' ';
-    while (at_ != end_ && out_ < limit) {
-        if (ascii(*at_)) {
-            flush();
-            take_ascii(limit);
+    if (pending_space_) *out++ = ' ';
+    while (at_ != end_ && out < limit) {
+        if (ascii(*at_) && (at_ + 1 == end_ || ascii(at_[1]))) {
+            out = take_ascii(flush(out), limit);
         } else {
-            take(decode_utf8(at_, end_));
+            const char* at = at_;
+            const char32_t code = decode_utf8(at, end_);
+            at_ = at;
+            out = take(code, out);
         }
     }
-    if (at_ == end_) flush();
-    pending_space_ = out_ != out && out_[-1] == ' ';
-    const auto size = static_cast<std::size_t>(out_ - out) - pending_space_;
+    if (at_ == end_) out = flush(out);
+    pending_space_ = out != begin && out[-1] == ' ';
     // White space alone can fill no piece, so an empty one is the end.
-    return size;
+    return static_cast<std::size_t>(out - begin) - pending_space_;
 }
 
-// A run of ASCII. Its last character stays back as the start of a sequence when something else follows, because marks
-// may compose with it.
-void Normaliser::take_ascii(char* limit) noexcept {
-    while (at_ != end_ && ascii(*at_) && out_ < limit) {
-        const auto room = static_cast<std::size_t>(std::min<std::ptrdiff_t>(end_ - at_, limit - out_));
-        std::size_t done = simd::fold_ascii(at_, room, after_space_, out_);
-        if (done != 0) {
-            const bool follow = at_ + done != end_ && !ascii(at_[done]);
-            done -= follow;
-            at_ += done;
-            out_ += done;
-            if (done != 0) after_space_ = out_[-1] == ' ';
+// A run of ASCII, but for its last character when something else follows: marks may compose with that.
+char* Normaliser::take_ascii(char* out, char* limit) noexcept {
+    while (at_ != end_ && out < limit) {
+        const auto room = static_cast<std::size_t>(std::min<std::ptrdiff_t>(end_ - at_, limit - out));
+        std::size_t run = simd::fold_ascii(at_, room, after_space_, out);
+        const bool by_vector = run != 0;
+        if (!by_vector) run = simd::ascii_prefix(at_, std::min(room, by_hand));
+        run -= run != 0 && at_ + run != end_ && !ascii(at_[run]);
+        if (run == 0) return out;
+        if (by_vector) {
+            out += run;
+            after_space_ = out[-1] == ' ';
+        } else {
+            out = fold_bytes(run, out);
         }
-        for (std::size_t i = 0; i < by_hand && at_ != end_ && ascii(*at_) && out_ < limit; ++i) {
-            const char c = folded[static_cast<std::size_t>(*at_++)];
-            if (at_ != end_ && !ascii(*at_)) {
-                sequence_[0] = static_cast<char32_t>(at_[-1]);
-                combining_[0] = 0;
-                length_ = 1;
-                return;
-            }
-            if (c != ' ' || !after_space_) *out_++ = c;
-            after_space_ = c == ' ';
-        }
+        at_ += run;
     }
+    return out;
 }
 
-void Normaliser::take(char32_t code) noexcept {
+char* Normaliser::fold_bytes(std::size_t count, char* out) noexcept {
+    const char* const at = at_;
+    bool after_space = after_space_;
+    for (std::size_t i = 0; i < count; ++i) {
+        const char c = folded[static_cast<std::size_t>(at[i])];
+        const bool white = c == ' ';
+        *out = c;
+        out += !(white & after_space);
+        after_space = white;
+    }
+    after_space_ = after_space;
+    return out;
+}
+
+void Normaliser::hold(char32_t starter) noexcept {
+    sequence_[0] = starter;
+    combining_[0] = 0;
+    length_ = 1;
+}
+
+char* Normaliser::take(char32_t code, char* out) noexcept {
     const std::uint8_t classes = classes_of(code);
-    if ((classes & decomposes) == 0) return add(code, classes);
+    if ((classes & decomposes) == 0) return add(code, classes, out);
     if (code - hangul_first < hangul_count) {
         const char32_t syllable = code - hangul_first;
-        add(hangul_lead + syllable / (hangul_vowels * hangul_finals), 0);
-        add(hangul_vowel + syllable / hangul_finals % hangul_vowels, follows);
-        if (syllable % hangul_finals != 0) add(hangul_final + syllable % hangul_finals, follows);
-        return;
+        out = add(hangul_lead + syllable / (hangul_vowels * hangul_finals), 0, out);
+        out = add(hangul_vowel + syllable / hangul_finals % hangul_vowels, follows, out);
+        if (syllable % hangul_finals != 0) out = add(hangul_final + syllable % hangul_finals, follows, out);
+        return out;
     }
-    for (const char32_t part : decomposition(code)) add(part, classes_of(part));
+    for (const char32_t part : decomposition(code)) out = add(part, classes_of(part), out);
+    return out;
 }
 
-void Normaliser::add(char32_t code, std::uint8_t classes) noexcept {
+char* Normaliser::add(char32_t code, std::uint8_t classes, char* out) noexcept {
     if (classes & combines) {
-        if (length_ == sequence_bound) flush();
+        if (length_ == sequence_bound) out = flush(out);
         const std::uint8_t order = combining_class(code);
         std::size_t place = length_++;
         for (; place > 0 && combining_[place - 1] > order; --place) {
@@ -99,22 +119,19 @@ void Normaliser::add(char32_t code, std::uint8_t classes) noexcept {
         }
         sequence_[place] = code;
         combining_[place] = order;
-        return;
+        return out;
     }
-    if (length_ != 0) {
-        if (classes & follows) {
-            compose_sequence();
-            const char32_t composite = length_ == 1 && combining_[0] == 0 ? compose(sequence_[0], code) : 0;
-            if (composite != 0) {
-                sequence_[0] = composite;
-                return;
-            }
+    if (classes & follows) {
+        compose_sequence();
+        const char32_t composite = length_ == 1 && combining_[0] == 0 ? compose(sequence_[0], code) : 0;
+        if (composite != 0) {
+            sequence_[0] = composite;
+            return out;
         }
-        flush();
     }
-    sequence_[0] = code;
-    combining_[0] = 0;
-    length_ = 1;
+    out = flush(out);
+    hold(code);
+    return out;
 }
 
 // Canonical composition: a mark joins the starter unless one of the same class stands between them.
@@ -136,32 +153,30 @@ void Normaliser::compose_sequence() noexcept {
     length_ = kept;
 }
 
-void Normaliser::flush() noexcept {
-    compose_sequence();
-    for (std::size_t i = 0; i < length_; ++i) {
-        const char32_t code = sequence_[i];
-        if (classes_of(code) & lowers) {
-            for (const char32_t lower : lower_case(code)) emit(lower);
-        } else {
-            emit(code);
-        }
-    }
+char* Normaliser::flush(char* out) noexcept {
+    if (length_ > 1) compose_sequence();
+    for (std::size_t i = 0; i < length_; ++i) out = emit(sequence_[i], out);
     length_ = 0;
+    return out;
 }
 
-void Normaliser::emit(char32_t code) noexcept {
-    if (classes_of(code) & space) {
-        if (!after_space_) *out_++ = ' ';
+char* Normaliser::emit(char32_t code, char* out) noexcept {
+    const std::uint8_t classes = classes_of(code);
+    if (classes & space) {
+        if (!after_space_) *out++ = ' ';
         after_space_ = true;
-        return;
+        return out;
     }
-    out_ = encode_utf8(code >= '0' && code <= '9' ? U'0' : code, out_);
     after_space_ = false;
+    if ((classes & lowers) == 0) return encode_utf8(code >= '0' && code <= '9' ? U'0' : code, out);
+    for (const char32_t lower : lower_case(code)) out = encode_utf8(lower, out);
+    return out;
 }
 
 std::string normalise(std::string_view text) {
     std::string result;
-    std::string piece(std::max(Normaliser::minimum_capacity, std::min<std::size_t>(text.size() + 2048, 65536)), '\0');
+    std::string piece(
+        std::max(Normaliser::minimum_capacity, std::min<std::size_t>(text.size() + 2048, 65536)), '\0');
     Normaliser normaliser(text);
     while (const std::size_t size = normaliser.next(piece.data(), piece.size())) {
         result.append(piece, 0, size);

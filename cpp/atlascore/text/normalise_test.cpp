@@ -13,19 +13,20 @@ TEST_CASE("case, digits, white space") {
     CHECK(normalise("") == "");
     CHECK(normalise(" \t\r\n ") == "");
     CHECK(normalise("  Hello,\t\tWORLD 42\n") == "hello, world 00");
-    CHECK(normalise("a\x1c\x0b" "b") == "a b");
+    CHECK(normalise("a\x1c\x0b"
+                    "b") == "a b");
     CHECK(normalise(std::string("a\0b", 3)) == std::string("a\0b", 3));
 }
 
 TEST_CASE("compatibility, composition, lower case") {
-    CHECK(normalise("\uFF21\uFF22\u2460") == "ab0");           // full width, circled digit
+    CHECK(normalise("\uFF21\uFF22\u2460") == "ab0");  // full width, circled digit
     CHECK(normalise("e\u0301") == "\u00e9");
     CHECK(normalise("E\u0301") == "\u00e9");
-    CHECK(normalise("\u212B") == "\u00e5");                     // angstrom sign
+    CHECK(normalise("\u212B") == "\u00e5");  // angstrom sign
     CHECK(normalise("\uFB03") == "ffi");
     CHECK(normalise("a\u0323\u0307") == normalise("a\u0307\u0323"));
-    CHECK(normalise("\u1112\u1161\u11AB") == "\uD55C");         // Hangul jamo
-    CHECK(normalise("\u03A3\u03A3") == "\u03C3\u03C3");         // no final sigma
+    CHECK(normalise("\u1112\u1161\u11AB") == "\uD55C");  // Hangul jamo
+    CHECK(normalise("\u03A3\u03A3") == "\u03C3\u03C3");  // no final sigma
     CHECK(normalise("a\u00A0\u3000b") == "a b");
     CHECK(normalise("\u00BD") == "0\u20440");
 }
@@ -43,7 +44,8 @@ TEST_CASE("bad UTF-8 is replaced, one character for each maximal part") {
 
 TEST_CASE("pieces of any capacity join to the same text") {
     std::mt19937 generator(3);
-    const char* const parts[] = {"abc ", "  ", "\u00e9", "e\u0301", "\uAC00", "\u1100\u1161", "\u0301", "\uFDFA", "Z9", "\xFF"};
+    const char* const parts[] = {"abc ",         "  ",     "\u00e9", "e\u0301", "\uAC00",
+                                 "\u1100\u1161", "\u0301", "\uFDFA", "Z9",      "\xFF"};
     for (int round = 0; round < 50; ++round) {
         std::string text;
         while (text.size() < 12000) text += parts[generator() % 10];
@@ -64,7 +66,8 @@ TEST_CASE("pieces of any capacity join to the same text") {
 TEST_CASE("normalising twice changes nothing") {
     for (char32_t code = 1; code < 0x110000; ++code) {
         char bytes[4];
-        const std::string once = normalise({bytes, static_cast<std::size_t>(atlascore::text::encode_utf8(code, bytes) - bytes)});
+        const std::string once =
+            normalise({bytes, static_cast<std::size_t>(atlascore::text::encode_utf8(code, bytes) - bytes)});
         const bool stable = normalise(once) == once;
         // Lower case after composition may compose anew; the one such letter.
         if (!stable) CHECK(code == 0x130);

@@ -22,7 +22,8 @@ std::span<const char32_t> lower_case(char32_t code) noexcept {
 
 char32_t compose(char32_t first, char32_t second) noexcept {
     if (first - hangul_lead < 19 && second - hangul_vowel < hangul_vowels) {
-        return hangul_first + ((first - hangul_lead) * hangul_vowels + (second - hangul_vowel)) * hangul_finals;
+        return hangul_first +
+               ((first - hangul_lead) * hangul_vowels + (second - hangul_vowel)) * hangul_finals;
     }
     if (first - hangul_first < hangul_count && (first - hangul_first) % hangul_finals == 0 &&
         second - (hangul_final + 1) < hangul_finals - 1) {
@@ -35,11 +36,12 @@ char32_t compose(char32_t first, char32_t second) noexcept {
     return tables::composition_results[found - tables::composition_pairs];
 }
 
-char32_t decode_utf8(const char*& at, const char* end) noexcept {
+char32_t decode_any_utf8(const char*& at, const char* end) noexcept {
     const auto byte = [](const char* p) { return static_cast<unsigned char>(*p); };
     const unsigned lead = byte(at++);
     if (lead < 0x80) return lead;
-    // Length and the range of the second byte, which excludes overlong forms, surrogates and what is above U+10FFFF.
+    // Length and the range of the second byte, which excludes overlong forms, surrogates and what is above
+    // U+10FFFF.
     unsigned more, low = 0x80, high = 0xBF;
     if (lead >= 0xC2 && lead <= 0xDF) {
         more = 1;
@@ -62,25 +64,6 @@ char32_t decode_utf8(const char*& at, const char* end) noexcept {
         high = 0xBF;
     }
     return code;
-}
-
-char* encode_utf8(char32_t code, char* out) noexcept {
-    if (code < 0x80) {
-        *out++ = static_cast<char>(code);
-    } else if (code < 0x800) {
-        *out++ = static_cast<char>(0xC0 | code >> 6);
-        *out++ = static_cast<char>(0x80 | (code & 0x3F));
-    } else if (code < 0x10000) {
-        *out++ = static_cast<char>(0xE0 | code >> 12);
-        *out++ = static_cast<char>(0x80 | (code >> 6 & 0x3F));
-        *out++ = static_cast<char>(0x80 | (code & 0x3F));
-    } else {
-        *out++ = static_cast<char>(0xF0 | code >> 18);
-        *out++ = static_cast<char>(0x80 | (code >> 12 & 0x3F));
-        *out++ = static_cast<char>(0x80 | (code >> 6 & 0x3F));
-        *out++ = static_cast<char>(0x80 | (code & 0x3F));
-    }
-    return out;
 }
 
 }  // namespace atlascore::text

@@ -11,20 +11,23 @@
 #include <vector>
 
 #include "atlascore/simd/kernels.hpp"
+#include "atlascore/track/wide_digest.hpp"
 
 namespace atlascore::track {
 namespace {
 
 constexpr std::size_t shingle_points = 5;
 constexpr std::size_t shingle_words = 5;
-constexpr std::size_t carry_room = 64;   // 4 code points of up to 4 bytes, aligned
+constexpr std::size_t carry_room = 64;  // 4 code points of up to 4 bytes, aligned
 constexpr std::size_t piece_room = 16384;
-constexpr std::size_t read_slack = 64;   // hash_windows5 reads so far behind its last window
-constexpr std::size_t batch = 512;       // windows hashed at a time
+constexpr std::size_t read_slack = 64;  // hash_windows5 reads so far behind its last window
+constexpr std::size_t batch = 512;      // windows hashed at a time
 constexpr std::size_t ascii_worthwhile = 12;
 constexpr std::uint64_t unfilled = ~std::uint64_t{0};
 
-bool ascii(char c) noexcept { return static_cast<unsigned char>(c) < 0x80; }
+bool ascii(char c) noexcept {
+    return static_cast<unsigned char>(c) < 0x80;
+}
 
 // Bytes of the code point that starts with `lead`, in valid UTF-8.
 std::size_t point_size(char lead) noexcept {
@@ -34,7 +37,8 @@ std::size_t point_size(char lead) noexcept {
 
 // What xxh3-64 of 5 bytes xors its input with: two words of its secret, less the mixed seed.
 std::uint64_t window_flip(std::uint64_t seed) noexcept {
-    const auto mixed = seed ^ static_cast<std::uint64_t>(__builtin_bswap32(static_cast<std::uint32_t>(seed))) << 32;
+    const auto mixed = seed ^ static_cast<std::uint64_t>(__builtin_bswap32(static_cast<std::uint32_t>(seed)))
+                                  << 32;
     return (XXH_readLE64(XXH3_kSecret + 8) ^ XXH_readLE64(XXH3_kSecret + 16)) - mixed;
 }
 
@@ -185,7 +189,7 @@ std::uint64_t consume(std::string_view text, std::uint64_t seed, TextScratch& sc
     while (const std::size_t size = normaliser.next(shingler.room(), piece_room)) {
         if (digest != nullptr) {
             if (first && normaliser.exhausted()) {
-                *digest = base::digest128(shingler.room(), size, seed);
+                *digest = wide_digest(shingler.room(), size, seed);
             } else {
                 if (!streaming) XXH3_128bits_reset_withSeed(&buffers.digest, seed);
                 streaming = true;
@@ -246,7 +250,8 @@ void minhash_words(std::string_view text, std::uint64_t seed, AnySink sink) {
 
 }  // namespace
 
-void text_signature(std::string_view text, std::uint64_t seed, TextScratch& scratch, TextSignature& out) noexcept {
+void text_signature(std::string_view text, std::uint64_t seed, TextScratch& scratch,
+                    TextSignature& out) noexcept {
     SignatureSink sink;
     out.shingles = consume(text, seed, scratch, sink, &out.digest);
     for (std::size_t i = 0; i < 64; ++i) {

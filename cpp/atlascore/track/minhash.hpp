@@ -1,9 +1,9 @@
-// MinHash of texts: shingles of 5 code points over the normalised text, one permutation, densified.
-// Source: detection specification, section 2.3; one-permutation hashing and its densification after Li, Owen and Zhang
-// (2012) and Shrivastava (2017).
+// MinHash of texts: shingles of 5 code points over the normalised text, one permutation, densified. Source:
+// detection specification, section 2.3; one-permutation hashing and its densification after Li, Owen and
+// Zhang (2012) and Shrivastava (2017).
 //
-// One pass computes h = xxh3-64(UTF-8 of the shingle) and uses it for the MinHash and for the linear sketch. Any size
-// of text works without allocation: the text is normalised and shingled piece by piece.
+// One pass computes h = xxh3-64(UTF-8 of the shingle) and uses it for the MinHash and for the linear sketch.
+// Any size of text works without allocation: the text is normalised and shingled piece by piece.
 #pragma once
 
 #include <cstddef>
@@ -43,10 +43,12 @@ struct TextSignature {
 };
 
 // The signature behind a text sketch.
-void text_signature(std::string_view text, std::uint64_t seed, TextScratch& scratch, TextSignature& out) noexcept;
+void text_signature(std::string_view text, std::uint64_t seed, TextScratch& scratch,
+                    TextSignature& out) noexcept;
 
-// The public form: any number of bins, bin = (h >> 8) mod bins, ranks kept whole, shingles of 5 code points or 5 words.
-// With 64 bins of code points the ranks are those of text_signature. `out` has at least one bin. Words allocate.
+// The public form: any number of bins, bin = (h >> 8) mod bins, ranks kept whole, shingles of 5 code points
+// or 5 words. With 64 bins of code points the ranks are those of text_signature. `out` has at least one bin.
+// Words allocate.
 void minhash(std::string_view text, std::uint64_t seed, bool words, TextScratch& scratch,
              std::span<std::uint64_t> out);
 

@@ -63,7 +63,8 @@ void check_signature(std::string_view text, track::TextScratch& scratch) {
 
 TEST_CASE("signatures of short, long, plain and mixed texts on every target") {
     std::mt19937 generator(1);
-    const char* const parts[] = {"word ", "a", "\u00e9", "\u6f22\u5b57", "\U0001F600", " \n", "The Quick ", "\xFF"};
+    const char* const parts[] = {"word ",      "a",   "\u00e9",     "\u6f22\u5b57",
+                                 "\U0001F600", " \n", "The Quick ", "\xFF"};
     track::TextScratch scratch;
     for (const std::int64_t target : simd::available_targets()) {
         simd::force_target_for_test(target);

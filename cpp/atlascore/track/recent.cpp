@@ -16,13 +16,20 @@ constexpr std::size_t first_kept = recent_count;
 constexpr std::size_t first_anchor = recent_count + kept_count;
 constexpr int kept_tries = 4;
 
-// --- outcomes -----------------------------------------------------------------------------------------------------
-// word 0: tag 8 | flags 8 | 16 for the distance or margin of later signals | time 32, in 1/64 s, modulo 2^32 (776 days)
-// word 1: tag 8 | survival 8, in 1/255 | 16 for the label of later signals | digest 32
-// The tag is the round of the ring mixed with the owner, equal in both words of one outcome.
+// --- outcomes
+// ----------------------------------------------------------------------------------------------------- word
+// 0: tag 8 | flags 8 | 16 for the distance or margin of later signals | time 32, in 1/64 s, modulo 2^32 (776
+// days) word 1: tag 8 | survival 8, in 1/255 | 16 for the label of later signals | digest 32 The tag is the
+// round of the ring mixed with the owner, equal in both words of one outcome.
 
 constexpr double ticks_per_second = 64.0;
-enum OutcomeFlag : std::uint8_t { near_pair = 1, duplicate = 2, compared = 4, comparable = 8, calibrated = 16 };
+enum OutcomeFlag : std::uint8_t {
+    near_pair = 1,
+    duplicate = 2,
+    compared = 4,
+    comparable = 8,
+    calibrated = 16
+};
 
 std::uint32_t ticks(double now) noexcept {
     constexpr double limit = 1e15;
@@ -41,24 +48,23 @@ std::uint8_t flags_of(const Observation& o) noexcept {
 }
 
 std::uint8_t survival_byte(const Observation& o) noexcept {
-    return o.compared ? static_cast<std::uint8_t>(std::lround(std::clamp(o.survival, 0.0f, 1.0f) * 255.0f)) : 0;
+    return o.compared ? static_cast<std::uint8_t>(std::lround(std::clamp(o.survival, 0.0f, 1.0f) * 255.0f))
+                      : 0;
 }
 
+// Sums without branches: what an outcome is follows no pattern that a processor could learn.
 struct Tally {
     std::uint32_t queries = 0, duplicates = 0, originals = 0, near = 0, survivals = 0, survival_sum = 0;
 
-    void add(std::uint8_t flags, std::uint8_t survival) noexcept {
-        ++queries;
-        if (flags & duplicate) {
-            ++duplicates;
-            return;
-        }
-        originals += (flags & comparable) != 0;
-        near += (flags & near_pair) != 0;
-        if (flags & compared) {
-            ++survivals;
-            survival_sum += survival;
-        }
+    void add(std::uint32_t flags, std::uint32_t survival, bool counts) noexcept {
+        const std::uint32_t once = counts, repeated = once & (flags >> 1 & 1), original = once & ~repeated;
+        const std::uint32_t known = original & (flags >> 2 & 1);
+        queries += once;
+        duplicates += repeated;
+        originals += original & (flags >> 3 & 1);
+        near += original & flags & 1;
+        survivals += known;
+        survival_sum += survival & (0u - known);
     }
     static double ratio(double part, std::uint32_t whole) noexcept {
         return whole < minimum_outcomes ? std::numeric_limits<double>::quiet_NaN() : part / whole;
@@ -68,15 +74,17 @@ struct Tally {
     }
 };
 
-// --- history ------------------------------------------------------------------------------------------------------
+// --- history
+// ------------------------------------------------------------------------------------------------------
 
-// What of the history can be compared with a sketch: sequence words (0: not this one) of published slots of its space.
+// What of the history can be compared with a sketch: sequence words (0: not this one) of published slots of
+// its space.
 struct Candidates {
     std::uint32_t sequences[history_count];
     std::uint32_t digests[history_count];
-    std::size_t recent = 0;     // recent slots ever used
-    std::uint32_t distinct = 0; // inputs
-    bool duplicate = false;     // one of them is the input itself
+    std::size_t recent = 0;      // recent slots ever used
+    std::uint32_t distinct = 0;  // inputs
+    bool duplicate = false;      // one of them is the input itself
 };
 
 bool contains(const std::uint32_t* digests, const std::uint32_t* sequences, std::size_t count,
@@ -107,13 +115,15 @@ bool seen_in_outcomes(const HotSlab& slab, std::uint64_t owner, std::uint32_t di
     const std::uint32_t count = std::min<std::uint32_t>(head, outcome_count);
     for (std::uint32_t ticket = head - count; ticket != head; ++ticket) {
         const std::uint64_t word = shared_load(slab.outcomes[ticket % outcome_count].words[1]);
-        if (static_cast<std::uint32_t>(word) == digest && word >> 56 == outcome_tag(ticket, owner)) return true;
+        if (static_cast<std::uint32_t>(word) == digest && word >> 56 == outcome_tag(ticket, owner))
+            return true;
     }
     return false;
 }
 
 // The nearest candidate whose stored sketch is whole. Torn ones are struck off the candidates.
-int find_nearest(const HotSlab& slab, std::uint64_t owner, const Sketch& sketch, Candidates& c, float& raw) noexcept {
+int find_nearest(const HotSlab& slab, std::uint64_t owner, const Sketch& sketch, Candidates& c,
+                 float& raw) noexcept {
     float raws[history_count];
     raw_distances(sketch, slab.rows, c.recent, raws);
     raw_distances(sketch, slab.rows + first_kept, history_count - first_kept, raws + first_kept);
@@ -127,13 +137,15 @@ int find_nearest(const HotSlab& slab, std::uint64_t owner, const Sketch& sketch,
             }
         }
         SlotRow whole;
-        if (best < 0 || read_slot(slab.meta[best], slab.rows[best], c.sequences[best], owner, whole)) return best;
+        if (best < 0 || read_slot(slab.meta[best], slab.rows[best], c.sequences[best], owner, whole))
+            return best;
         c.sequences[best] = 0;
         --c.distinct;
     }
 }
 
-// The slot of a new kept sketch: where it is already, or the least recently used one. -1: lost to other writers.
+// The slot of a new kept sketch: where it is already, or the least recently used one. -1: lost to other
+// writers.
 int claim_kept(HotSlab& slab, std::uint32_t digest, std::uint32_t space, bool& present) noexcept {
     const std::uint32_t use =
         std::atomic_ref<std::uint32_t>(slab.kept_clock).fetch_add(1, std::memory_order_relaxed) + 1;
@@ -182,7 +194,8 @@ void take_anchor(HotSlab& slab, const SlotRow& content, std::uint32_t digest, st
                  std::uint64_t owner) noexcept {
     const std::uint32_t taken = shared_load(slab.anchors_taken);
     if (taken >= anchor_count || !shared_exchange_if(slab.anchors_taken, taken, taken + 1)) return;
-    write_slot(slab.meta[first_anchor + taken], slab.rows[first_anchor + taken], content, digest, space, owner);
+    write_slot(slab.meta[first_anchor + taken], slab.rows[first_anchor + taken], content, digest, space,
+               owner);
 }
 
 void push_recent(HotSlab& slab, const SlotRow& content, std::uint32_t digest, std::uint32_t space,
@@ -230,7 +243,9 @@ void HotSlab::reset(std::uint64_t new_owner) noexcept {
     shared_store(last_time_bits, 0, std::memory_order_release);
 }
 
-std::uint64_t HotSlab::owner() const noexcept { return shared_load(owner_word, std::memory_order_acquire); }
+std::uint64_t HotSlab::owner() const noexcept {
+    return shared_load(owner_word, std::memory_order_acquire);
+}
 
 Observation HotSlab::observe(const Sketch& sketch, const ModelReferences& references, double) const noexcept {
     Observation o;
@@ -283,17 +298,18 @@ WindowSummary HotSlab::summary(double now, double window, const Observation* pen
     const std::uint32_t newest = pending ? outcome_count - 1 : outcome_count;
     const std::uint32_t count = std::min<std::uint32_t>(head, newest);
     const std::uint32_t now_ticks = ticks(now);
-    const double window_ticks = window * ticks_per_second;
+    const auto window_ticks =
+        static_cast<std::int32_t>(std::ceil(std::clamp(window * ticks_per_second, 0.0, 2147483647.0)));
     for (std::uint32_t ticket = head - count; ticket != head; ++ticket) {
         const auto& words = outcomes[ticket % outcome_count].words;
         const std::uint64_t first = shared_load(words[0]), second = shared_load(words[1]);
         const std::uint8_t tag = outcome_tag(ticket, tag_owner);
-        if (first >> 56 != tag || second >> 56 != tag) continue;
+        const bool whole = (first >> 56 == tag) & (second >> 56 == tag);
         const auto age = static_cast<std::int32_t>(now_ticks - static_cast<std::uint32_t>(first));
-        if (age < 0 || age >= window_ticks) continue;
-        tally.add(static_cast<std::uint8_t>(first >> 48), static_cast<std::uint8_t>(second >> 48));
+        tally.add(static_cast<std::uint8_t>(first >> 48), static_cast<std::uint8_t>(second >> 48),
+                  whole & (age >= 0) & (age < window_ticks));
     }
-    if (pending) tally.add(flags_of(*pending), survival_byte(*pending));
+    if (pending) tally.add(flags_of(*pending), survival_byte(*pending), true);
     return tally.summary();
 }
 

@@ -1,5 +1,5 @@
-// What a hot track remembers of its inputs: 24 recent sketches, 24 kept ones (members of near pairs), 2 anchors (the
-// first inputs of its life), and the outcomes of its last 64 queries.
+// What a hot track remembers of its inputs: 24 recent sketches, 24 kept ones (members of near pairs), 2
+// anchors (the first inputs of its life), and the outcomes of its last 64 queries.
 //
 //   +----------------+  0      header: owner, ring heads, time of the last query, anchor state
 //   | header     64  |
@@ -11,23 +11,25 @@
 //   | outcomes 1024  |
 //   +----------------+  1984   50 sketches of 128 B: fp16[64], or 64 B MinHash and 64 B unused
 //   | rows      6400 |
-//   +----------------+  8384   of the 10,240 B a hot track may have; the rest is for the float32 heads (512), coverage
-//                              (512) and the evidence of later signals
+//   +----------------+  8384   of the 10,240 B a hot track may have; the rest is for the float32 heads,
+//                              coverage and evidence of later signals
 //
-// Two phases, because a blocked request must leave no trace: observe() reads, commit() writes. The same observation
-// given to summary() as `pending` counts as if it were committed.
+// Two phases, because a blocked request must leave no trace: observe() reads, commit() writes. The same
+// observation given to summary() as `pending` counts as if it were committed.
 //
 // Who may see what when
 //   Can a reader wait? Never; nor a writer. There is no lock.
-//   What does a reader see of a slot that is being written? Nothing: its sequence word is odd, or changed meanwhile, or
-//     the check word does not fit the sketch. Such a slot does not exist for that query. The check is verified for the
-//     slot that would become the nearest neighbour, so a torn sketch is never the reason of anything.
+//   What does a reader see of a slot that is being written? Nothing: its sequence word is odd, or changed
+//     meanwhile, or the check word does not fit the sketch. Such a slot does not exist for that query. The
+//     check is verified for the slot that would become the nearest neighbour, so a torn sketch is never the
+//     reason of anything.
 //   What if a writer is killed inside a slot? The slot stays invisible until it is reused.
-//   What if a writer sleeps inside a slot for a whole round of the ring, and the slab changes its owner meanwhile? Its
-//     publication fails, and what it overwrote fails the check, which covers owner and digest.
+//   What if a writer sleeps inside a slot for a whole round of the ring, and the slab changes its owner
+//     meanwhile? Its publication fails, and what it overwrote fails the check, which covers owner and digest.
 //   What about two queries of one track at the same time? Neither sees the other, or one sees the other.
-//   What about time? It is the caller's. A query that is late goes where it arrives in the rings; the window of
-//     summary() is by its time. Nothing requires order. Outcome times have a resolution of 1/64 s.
+//   What about time? It is the caller's. A query that is late goes where it arrives in the rings; the window
+//     of summary() is by its time. Nothing requires order. Outcome times have a resolution of 1/64 s.
+//   What about an input that is recent and kept? It counts once in `entries`.
 //   All-zero memory is a valid empty slab of owner 0.
 #pragma once
 
@@ -54,19 +56,20 @@ inline constexpr double anchor_silence_seconds = 30.0 * 60.0;
 
 // What one query is to its track. Made by HotSlab::observe, used by summary, kept by commit.
 struct Observation {
-    float distance = 0;              // D_nn in scaled units (1 - Jaccard for text); NaN when nothing was compared
-    float survival = 0;              // u: how ordinary that distance is between strangers; NaN when nothing was compared
-    bool duplicate = false;          // exact duplicate of one of the last 64 queries or of the history
-    bool near = false;               // near pair
-    bool calibrated = false;         // survival comes from 1,000 samples of the model, not from the cold-start formula
-    bool compared = false;           // distance and survival are numbers
-    bool comparable = false;         // the input has a sketch that can be compared at all
-    std::uint32_t entries = 0;       // m, distinct inputs compared
-    std::uint64_t digest_tag = 0;    // low half of the digest
+    float distance = 0;  // D_nn in scaled units (1 - Jaccard for text); NaN when nothing was compared
+    float survival = 0;  // u: how ordinary that distance is between strangers; NaN when nothing was compared
+    bool duplicate = false;  // exact duplicate of one of the last 64 queries or of the history
+    bool near = false;       // near pair
+    bool calibrated =
+        false;              // survival comes from 1,000 samples of the model, not from the cold-start formula
+    bool compared = false;  // distance and survival are numbers
+    bool comparable = false;       // the input has a sketch that can be compared at all
+    std::uint32_t entries = 0;     // m, distinct inputs compared
+    std::uint64_t digest_tag = 0;  // low half of the digest
     // The nearest neighbour, for commit: slot and its sequence word; -1 when none.
     std::int32_t nearest_slot = -1;
     std::uint32_t nearest_sequence = 0;
-    std::uint64_t owner = 0;         // of the slab when it was observed; a commit to another owner is dropped
+    std::uint64_t owner = 0;  // of the slab when it was observed; a commit to another owner is dropped
 };
 
 struct WindowSummary {
@@ -90,13 +93,13 @@ struct alignas(64) HotSlab {
         std::uint64_t words[2];
     };
     std::uint64_t owner_word;
-    std::uint64_t last_time_bits;    // double, the latest time committed
-    std::uint32_t recent_head;       // tickets taken
-    std::uint32_t outcome_head;      // tickets taken
-    std::uint32_t kept_clock;        // uses of the kept slots
-    std::uint32_t anchors_taken;     // 0..2
+    std::uint64_t last_time_bits;  // double, the latest time committed
+    std::uint32_t recent_head;     // tickets taken
+    std::uint32_t outcome_head;    // tickets taken
+    std::uint32_t kept_clock;      // uses of the kept slots
+    std::uint32_t anchors_taken;   // 0..2
     std::uint64_t header_room[4];
-    SlotMeta meta[history_count];    // recent, kept, anchors
+    SlotMeta meta[history_count];  // recent, kept, anchors
     std::uint32_t kept_used[kept_count];
     Outcome outcomes[outcome_count];
     SlotRow rows[history_count];

@@ -12,18 +12,18 @@ namespace {
 
 using Distribution = ModelReferences::Distribution;
 
-constexpr std::size_t sample_strangers = 64;   // M
+constexpr std::size_t sample_strangers = 64;  // M
 constexpr std::size_t minimum_strangers = 16;
-constexpr std::uint32_t sample_share = 100;    // once calibrated, one query in so many updates
+constexpr std::uint32_t sample_share = 100;  // once calibrated, one query in so many updates
 constexpr std::uint32_t principal_samples = calibration_samples / 8;
 constexpr std::uint32_t principal_updates = calibration_samples;
 constexpr double half_life_seconds = 24 * 3600.0;
 constexpr std::uint32_t principal_entries = 4;
-constexpr std::uint32_t own_entries = 64;      // places of the only principal
+constexpr std::uint32_t own_entries = 64;  // places of the only principal
 constexpr double own_pair_seconds = 3600.0;
 constexpr double entry_refresh_seconds = 60.0;
 constexpr double contributor_seconds = 60.0;
-constexpr std::size_t reservoir_run = 16;      // rows compared at a time
+constexpr std::size_t reservoir_run = 16;  // rows compared at a time
 constexpr std::uint32_t cold_near_samples = 200;
 constexpr float cold_scale_dense = 0.1f, cold_scale_text = 0.3f;
 constexpr int read_tries = 4;
@@ -64,7 +64,8 @@ double quantile(const Distribution& d, double share) noexcept {
     return edges[reference_bins];
 }
 
-// --- the reservoir ------------------------------------------------------------------------------------------------
+// --- the reservoir
+// ------------------------------------------------------------------------------------------------
 
 // Uniform in [0, 1), the same for a principal's place always: traffic cannot improve it.
 double priority(std::uint64_t principal, std::uint32_t place) noexcept {
@@ -80,7 +81,8 @@ struct Update {
 
 bool alone(const ModelReferences& r, std::uint64_t principal) noexcept {
     for (std::size_t i = 0; i < reservoir_count; ++i) {
-        if (shared_load(r.meta[i].sequence) != 0 && shared_load(r.entries[i].principal) != principal) return false;
+        if (shared_load(r.meta[i].sequence) != 0 && shared_load(r.entries[i].principal) != principal)
+            return false;
     }
     return true;
 }
@@ -90,8 +92,8 @@ struct Sample {
     std::size_t strangers = 0;
 };
 
-// The least distance to 64 entries of other principals (or, alone, to older ones of its own), from a place that the
-// digest chooses.
+// The least distance to 64 entries of other principals (or, alone, to older ones of its own), from a place
+// that the digest chooses.
 Sample draw_sample(const ModelReferences& r, const Update& u, bool own) noexcept {
     constexpr std::size_t runs = reservoir_count / reservoir_run;
     Sample sample;
@@ -117,8 +119,8 @@ Sample draw_sample(const ModelReferences& r, const Update& u, bool own) noexcept
     return sample;
 }
 
-// How much an entry deserves to go: its principal's draw, and a whole range more for every day of age. Entries that no
-// sample can use go first.
+// How much an entry deserves to go: its principal's draw, and a whole range more for every day of age.
+// Entries that no sample can use go first.
 double staleness(const ModelReferences& r, std::size_t i, const Update& u, bool own) noexcept {
     const ModelReferences::Entry& entry = r.entries[i];
     const std::uint32_t place = shared_load(entry.place);
@@ -139,8 +141,8 @@ int choose_entry(const ModelReferences& r, const Update& u, std::uint32_t place,
             return static_cast<int>(i);
         }
         if (shared_load(entry.principal) == u.principal && shared_load(entry.place) == place) {
-            const bool stale = shared_load(r.meta[i].space) != u.space ||
-                               u.now - shared_load(entry.time) >= refresh;
+            const bool stale =
+                shared_load(r.meta[i].space) != u.space || u.now - shared_load(entry.time) >= refresh;
             return stale ? static_cast<int>(i) : -1;
         }
         const double score = staleness(r, i, u, own);
@@ -164,7 +166,8 @@ void enter_reservoir(ModelReferences& r, const Update& u, bool own) noexcept {
     write_slot(r.meta[at], r.rows[at], pack(u.sketch), u.digest, u.space, u.principal);
 }
 
-// --- the contributors ---------------------------------------------------------------------------------------------
+// --- the contributors
+// ---------------------------------------------------------------------------------------------
 
 // A principal's record is one of four.
 std::size_t contributor_set(std::uint64_t principal) noexcept {
@@ -205,13 +208,18 @@ void add_one(std::uint16_t& count) noexcept {
     if (before != std::numeric_limits<std::uint16_t>::max()) shared_store(count, before + 1);
 }
 
-// --- the distribution ---------------------------------------------------------------------------------------------
+// --- the distribution
+// ---------------------------------------------------------------------------------------------
 
 constexpr std::size_t state_words = (sizeof(Distribution) - sizeof(std::uint64_t)) / sizeof(std::uint64_t);
 
 // Everything behind the sequence word, word by word.
-const std::uint64_t* state_of(const Distribution& d) noexcept { return &d.sequence + 1; }
-std::uint64_t* state_of(Distribution& d) noexcept { return &d.sequence + 1; }
+const std::uint64_t* state_of(const Distribution& d) noexcept {
+    return &d.sequence + 1;
+}
+std::uint64_t* state_of(Distribution& d) noexcept {
+    return &d.sequence + 1;
+}
 
 Distribution copy_active(const ModelReferences& r) noexcept {
     Distribution copy;
@@ -277,7 +285,8 @@ bool replaces_own_pairs(const Distribution& d, const Sample& sample, bool own) n
     return d.own_pairs != 0 && !own && sample.strangers >= minimum_strangers;
 }
 
-bool accepts(Distribution& d, const Sample& sample, bool own, const ModelReferences::Contributor& who) noexcept {
+bool accepts(Distribution& d, const Sample& sample, bool own,
+             const ModelReferences::Contributor& who) noexcept {
     if (sample.strangers < (own ? 1 : minimum_strangers)) return false;
     if (own && d.samples == 0) d.own_pairs = 1;
     if (own) return d.own_pairs != 0;
@@ -299,9 +308,12 @@ bool view(const ModelReferences& r, const Sketch* sketch, std::size_t bin, View&
         Distribution head;
         head.text = shared_load(d.text, acquire);
         head.epoch = shared_load(d.epoch, acquire);
-        out = {shared_load(d.samples, acquire),         shared_load(d.own_pairs, acquire),
-               shared_load(d.strangers, acquire),       shared_load(d.q01, acquire),
-               shared_load(d.median, acquire),          shared_load(d.cumulative[bin], acquire),
+        out = {shared_load(d.samples, acquire),
+               shared_load(d.own_pairs, acquire),
+               shared_load(d.strangers, acquire),
+               shared_load(d.q01, acquire),
+               shared_load(d.median, acquire),
+               shared_load(d.cumulative[bin], acquire),
                shared_load(d.cumulative[bin + 1], acquire)};
         if (sequence % 2 != 0 || shared_load(d.sequence) != sequence) continue;
         return out.samples != 0 && (sketch == nullptr || fits(head, *sketch));
@@ -310,15 +322,16 @@ bool view(const ModelReferences& r, const Sketch* sketch, std::size_t bin, View&
 }
 
 // Whether this query is one of those that update. Reads only: nearly all queries end here.
-bool takes_part(const ModelReferences& r, const Sketch& sketch, std::uint64_t principal, double now) noexcept {
+bool takes_part(const ModelReferences& r, const Sketch& sketch, std::uint64_t principal,
+                double now) noexcept {
     View v;
     const bool settled = view(r, &sketch, 0, v) && v.samples >= calibration_samples;
     if (settled && (sketch.digest.high >> 16) % sample_share != 0) return false;
     const int at = find_contributor(r, principal);
     if (at < 0) return true;
     const ModelReferences::Contributor& who = r.contributors[at];
-    const bool share_given = shared_load(who.samples) >= principal_samples ||
-                             shared_load(who.updates) >= principal_updates;
+    const bool share_given =
+        shared_load(who.samples) >= principal_samples || shared_load(who.updates) >= principal_updates;
     return !(settled || share_given) || now - shared_load(who.seconds) >= contributor_seconds;
 }
 

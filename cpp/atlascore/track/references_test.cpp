@@ -83,7 +83,8 @@ TEST_CASE("one principal has at most four entries beside others") {
     m.traffic(500, 50);
     for (int i = 0; i < 5000; ++i) m.references->update(m.draw(), 42, m.now += 70);
     int entries = 0;
-    for (std::size_t i = 0; i < track::reservoir_count; ++i) entries += m.references->entries[i].principal == 42;
+    for (std::size_t i = 0; i < track::reservoir_count; ++i)
+        entries += m.references->entries[i].principal == 42;
     CHECK(entries <= 4);
 }
 
@@ -130,7 +131,8 @@ TEST_CASE("old samples fade with a half-life of a day") {
     m.traffic(3000, 100);
     const double before = m.references->median();
     m.now += 20 * 86400;
-    for (int i = 0; i < 40000; ++i) m.references->update(m.draw(4.0f), 2000 + m.generator() % 100, m.now += 30);
+    for (int i = 0; i < 40000; ++i)
+        m.references->update(m.draw(4.0f), 2000 + m.generator() % 100, m.now += 30);
     CHECK(m.references->median() > 2 * before);
 }
 

@@ -10,16 +10,19 @@ namespace atlascore::track {
 namespace {
 
 constexpr std::uint32_t rms_inputs = 16;
-constexpr std::uint32_t freeze_queries = 1000;      // of at least freeze_principals
+constexpr std::uint32_t freeze_queries = 1000;  // of at least freeze_principals
 constexpr std::uint32_t freeze_principals = 8;
 constexpr std::uint32_t freeze_queries_any = 10000;
 constexpr std::size_t sample_rows = 1024;
-constexpr std::size_t wide_row = 128;               // values kept of an input wider than learned_width
-constexpr double quartiles_to_deviation = 1.349;    // interquartile range of a normal distribution of deviation 1
+constexpr std::size_t wide_row = 128;  // values kept of an input wider than learned_width
+constexpr double quartiles_to_deviation =
+    1.349;  // interquartile range of a normal distribution of deviation 1
 constexpr double least_range_share = 1e-3;
 enum ScaleEpoch : std::uint32_t { none = 0, first_input = 1, first_inputs = 2, frozen = 3 };
 
-std::size_t row_width(std::size_t width) noexcept { return width <= learned_width ? width : wide_row; }
+std::size_t row_width(std::size_t width) noexcept {
+    return width <= learned_width ? width : wide_row;
+}
 
 std::size_t row_count(std::size_t width) noexcept {
     return std::min(sample_rows, ScaleSample::capacity / row_width(width));
@@ -41,7 +44,8 @@ void count_principal(ScaleSample& s, std::uint64_t principal) noexcept {
 }
 
 // A uniform sample of the rows so far: the n-th row replaces a random one with the probability of being kept.
-void keep_row(ScaleSample& s, const float* x, std::size_t width, std::uint32_t query, std::uint64_t seed) noexcept {
+void keep_row(ScaleSample& s, const float* x, std::size_t width, std::uint32_t query,
+              std::uint64_t seed) noexcept {
     const std::size_t rows = row_count(width), kept = row_width(width);
     std::uint64_t place = query - 1;
     if (query > rows) place = base::mix64(seed, query) % query;
@@ -97,7 +101,8 @@ void freeze_features(ModelReferences& r, const ScaleSample& s, std::size_t width
     // A feature that never changed: an attack may change it. It gets the floor of the whole input's range.
     const double floor = least_range_share * (highest - lowest);
     for (std::size_t f = 0; f < width; ++f) {
-        if (shared_load(r.inverses[f]) == 0.0f) shared_store(r.inverses[f], floor > 0 ? inverse_of(floor) : 1.0f);
+        if (shared_load(r.inverses[f]) == 0.0f)
+            shared_store(r.inverses[f], floor > 0 ? inverse_of(floor) : 1.0f);
     }
 }
 
@@ -113,7 +118,8 @@ void freeze(ModelReferences& r, ScaleSample& s, std::size_t width, std::uint32_t
 }
 
 // The provisional scales: divided by the root mean square of the first input, and of the first 16.
-void learn_rms(ModelReferences& r, ScaleSample& s, const float* x, std::size_t width, std::uint32_t query) noexcept {
+void learn_rms(ModelReferences& r, ScaleSample& s, const float* x, std::size_t width,
+               std::uint32_t query) noexcept {
     double sum = shared_load(s.square_sum);
     for (std::size_t i = 0; i < width; ++i) sum += static_cast<double>(x[i]) * x[i];
     shared_store(s.square_sum, sum);
@@ -125,8 +131,8 @@ void learn_rms(ModelReferences& r, ScaleSample& s, const float* x, std::size_t w
 
 }  // namespace
 
-void ModelReferences::learn_scale(const float* x, std::size_t width, std::uint64_t principal, std::uint64_t seed,
-                                  ScaleSample& sample) noexcept {
+void ModelReferences::learn_scale(const float* x, std::size_t width, std::uint64_t principal,
+                                  std::uint64_t seed, ScaleSample& sample) noexcept {
     if (scale_frozen() || width == 0) return;
     const UpdateClaim held(sample.claim);
     if (!held || scale_frozen()) return;

@@ -28,8 +28,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// All 64 features have one whole value, so the distance of two whole sketches is a whole number; that of a mixture of
-// several is none, but for a few chances in a hundred.
+// All 64 features have one whole value, so the distance of two whole sketches is a whole number; that of a
+// mixture of several is none, but for a few chances in a hundred.
 Sketch constant(unsigned value) {
     float x[64];
     std::fill(std::begin(x), std::end(x), static_cast<float>(value));
@@ -38,7 +38,9 @@ Sketch constant(unsigned value) {
     return sketch;
 }
 
-bool is_whole(float distance) { return std::abs(distance - std::round(distance)) < 1e-3f; }
+bool is_whole(float distance) {
+    return std::abs(distance - std::round(distance)) < 1e-3f;
+}
 
 struct Shared {
     HotSlab slab;
@@ -74,7 +76,8 @@ TEST_CASE("threads: no torn sketch is ever the nearest") {
     for (unsigned id = 0; id < 4; ++id) {
         threads.emplace_back([&, id] {
             std::mt19937 generator(id);
-            for (double now = 1000; !stop.load(std::memory_order_relaxed); now += 0.01) query(*shared, generator, now);
+            for (double now = 1000; !stop.load(std::memory_order_relaxed); now += 0.01)
+                query(*shared, generator, now);
         });
     }
     threads.emplace_back([&] {

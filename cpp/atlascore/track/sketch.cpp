@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "atlascore/simd/kernels.hpp"
+#include "atlascore/track/wide_digest.hpp"
 
 namespace atlascore::track {
 namespace {
@@ -50,8 +51,9 @@ class LinearSketch {
 };
 
 base::Digest128 digest_floats(const float* x, std::size_t count, std::uint64_t seed) noexcept {
-    static_assert(std::endian::native == std::endian::little, "the canonical bytes of floats are little-endian");
-    if (!simd::check_floats(x, count).negative_zero) return base::digest128(x, count * sizeof(float), seed);
+    static_assert(std::endian::native == std::endian::little,
+                  "the canonical bytes of floats are little-endian");
+    if (!simd::check_floats(x, count).negative_zero) return wide_digest(x, count * sizeof(float), seed);
     XXH3_state_t state;
     XXH3_INITSTATE(&state);
     XXH3_128bits_reset_withSeed(&state, seed);
@@ -67,8 +69,8 @@ base::Digest128 digest_floats(const float* x, std::size_t count, std::uint64_t s
 
 // The mean over the area of one pooled cell along one axis: whole input positions and two partial ones.
 struct Span {
-    std::size_t first, last;       // inclusive
-    float first_part, last_part;   // weights; inside 1
+    std::size_t first, last;      // inclusive
+    float first_part, last_part;  // weights; inside 1
     Span(std::size_t cell, std::size_t cells, std::size_t size) {
         const double step = static_cast<double>(size) / static_cast<double>(cells);
         const double low = static_cast<double>(cell) * step, high = static_cast<double>(cell + 1) * step;
@@ -77,15 +79,17 @@ struct Span {
         first_part = static_cast<float>(std::min(high, static_cast<double>(first + 1)) - low);
         last_part = static_cast<float>(high - static_cast<double>(last));
     }
-    float weight(std::size_t at) const noexcept { return at == first ? first_part : at == last ? last_part : 1.0f; }
+    float weight(std::size_t at) const noexcept {
+        return at == first ? first_part : at == last ? last_part : 1.0f;
+    }
 };
 
 struct Shape {
     std::size_t height, width, channels;
 };
 
-float pooled_feature(const float* x, const Shape& shape, const Scale& scale, const Span& rows, const Span& columns,
-                     std::size_t channel) noexcept {
+float pooled_feature(const float* x, const Shape& shape, const Scale& scale, const Span& rows,
+                     const Span& columns, std::size_t channel) noexcept {
     float sum = 0, area = 0;
     for (std::size_t r = rows.first; r <= rows.last; ++r) {
         for (std::size_t c = columns.first; c <= columns.last; ++c) {
@@ -100,10 +104,12 @@ float pooled_feature(const float* x, const Shape& shape, const Scale& scale, con
     return sum / area;
 }
 
-void sketch_pooled(const float* x, const Shape& shape, const Scale& scale, std::uint64_t seed, Sketch& out) noexcept {
+void sketch_pooled(const float* x, const Shape& shape, const Scale& scale, std::uint64_t seed,
+                   Sketch& out) noexcept {
     constexpr simd::Affine identity{nullptr, nullptr, 0.0f, 1.0f};
     LinearSketch sketch(seed);
-    const std::size_t height = std::min(shape.height, pooled_side), width = std::min(shape.width, pooled_side);
+    const std::size_t height = std::min(shape.height, pooled_side),
+                      width = std::min(shape.width, pooled_side);
     float features[features_at_once];
     std::size_t filled = 0;
     for (std::size_t r = 0; r < height; ++r) {
@@ -143,9 +149,12 @@ std::uint32_t Sketch::space() const noexcept {
     return mixed == 0 ? 1 : mixed;
 }
 
-bool all_finite(const float* x, std::size_t count) noexcept { return simd::check_floats(x, count).finite; }
+bool all_finite(const float* x, std::size_t count) noexcept {
+    return simd::check_floats(x, count).finite;
+}
 
-void sketch_dense(const float* x, std::size_t width, const Scale& scale, std::uint64_t seed, Sketch& out) noexcept {
+void sketch_dense(const float* x, std::size_t width, const Scale& scale, std::uint64_t seed,
+                  Sketch& out) noexcept {
     clear(out, SketchKind::dense);
     out.width = static_cast<std::uint32_t>(width);
     out.epoch = scale.epoch;
@@ -158,12 +167,13 @@ void sketch_dense(const float* x, std::size_t width, const Scale& scale, std::ui
     sketch.finish(out.linear);
 }
 
-void sketch_image(const float* x, std::size_t height, std::size_t width, std::size_t channels, const Scale& scale,
-                  std::uint64_t seed, Sketch& out) noexcept {
+void sketch_image(const float* x, std::size_t height, std::size_t width, std::size_t channels,
+                  const Scale& scale, std::uint64_t seed, Sketch& out) noexcept {
     const std::size_t count = height * width * channels;
     if (height <= pooled_side && width <= pooled_side) return sketch_dense(x, count, scale, seed, out);
     clear(out, SketchKind::dense);
-    out.width = static_cast<std::uint32_t>(std::min(height, pooled_side) * std::min(width, pooled_side) * channels);
+    out.width =
+        static_cast<std::uint32_t>(std::min(height, pooled_side) * std::min(width, pooled_side) * channels);
     out.epoch = scale.epoch;
     out.digest = digest_floats(x, count, seed);
     sketch_pooled(x, {height, width, channels}, scale, seed, out);
@@ -181,7 +191,8 @@ void sketch_text(std::string_view text, std::uint64_t seed, TextScratch& scratch
     for (std::size_t i = 0; i < linear_size; ++i) {
         out.linear[i] = static_cast<float>(signature.terms[i] * inverse);
     }
-    for (std::size_t i = 0; i < minhash_size; ++i) out.minhash[i] = static_cast<std::uint8_t>(signature.ranks[i]);
+    for (std::size_t i = 0; i < minhash_size; ++i)
+        out.minhash[i] = static_cast<std::uint8_t>(signature.ranks[i]);
 }
 
 void sketch_digest(const base::Digest128& digest, Sketch& out) noexcept {

@@ -15,21 +15,23 @@ std::uint32_t check_of(const SlotRow& content, std::uint32_t digest, std::uint32
     return static_cast<std::uint32_t>(base::hash64(content.words, sizeof content.words, key));
 }
 
-// Acquire loads keep the sequence word's second reading behind them; release stores keep the first writing before.
+// Acquire loads keep the sequence word's second reading behind them; release stores keep the first writing
+// before.
 void copy_out(const SlotRow& from, SlotRow& to) noexcept {
     for (std::size_t i = 0; i < 16; ++i) to.words[i] = shared_load(from.words[i], std::memory_order_acquire);
 }
 
 void raw_distances_of(const Sketch& query, const SlotRow* rows, std::size_t count, float* out) noexcept {
     if (query.kind == SketchKind::dense) {
-        return simd::squared_distances(query.linear, reinterpret_cast<const std::uint16_t*>(rows), count, out);
+        return simd::squared_distances(query.linear, reinterpret_cast<const std::uint16_t*>(rows), count,
+                                       out);
     }
     constexpr std::size_t at_once = 64;
     std::uint32_t equal[at_once];
     for (std::size_t done = 0; done < count; done += at_once) {
         const std::size_t some = std::min(at_once, count - done);
-        simd::equal_bytes(query.minhash, reinterpret_cast<const std::uint8_t*>(rows + done), sizeof(SlotRow), some,
-                          equal);
+        simd::equal_bytes(query.minhash, reinterpret_cast<const std::uint8_t*>(rows + done), sizeof(SlotRow),
+                          some, equal);
         for (std::size_t i = 0; i < some; ++i) out[done + i] = static_cast<float>(minhash_size - equal[i]);
     }
 }
@@ -46,13 +48,14 @@ SlotRow pack(const Sketch& sketch) noexcept {
     return row;
 }
 
-bool write_slot(SlotMeta& meta, SlotRow& row, const SlotRow& content, std::uint32_t digest, std::uint32_t space,
-                std::uint64_t owner) noexcept {
+bool write_slot(SlotMeta& meta, SlotRow& row, const SlotRow& content, std::uint32_t digest,
+                std::uint32_t space, std::uint64_t owner) noexcept {
     const std::uint32_t before = shared_load(meta.sequence);
     // An odd word is a writer that died or sleeps: the next odd one takes the slot from it.
     const std::uint32_t writing = before % 2 == 0 ? before + 1 : before + 2;
     if (!shared_exchange_if(meta.sequence, before, writing)) return false;
-    for (std::size_t i = 0; i < 16; ++i) shared_store(row.words[i], content.words[i], std::memory_order_release);
+    for (std::size_t i = 0; i < 16; ++i)
+        shared_store(row.words[i], content.words[i], std::memory_order_release);
     shared_store(meta.digest, digest, std::memory_order_release);
     shared_store(meta.space, space, std::memory_order_release);
     shared_store(meta.check, check_of(content, digest, space, owner), std::memory_order_release);
@@ -74,11 +77,13 @@ bool read_slot(const SlotMeta& meta, const SlotRow& row, std::uint32_t sequence,
     return shared_load(meta.sequence) == sequence && check == check_of(out, digest, space, owner);
 }
 
-void clear_slot(SlotMeta& meta) noexcept { shared_store(meta.sequence, 0, std::memory_order_release); }
+void clear_slot(SlotMeta& meta) noexcept {
+    shared_store(meta.sequence, 0, std::memory_order_release);
+}
 
 #if defined(__SANITIZE_THREAD__)
-// The kernels read rows that may be written meanwhile; what was torn is discarded by read_slot. The thread sanitizer
-// cannot know that, so under it the rows are read word by word.
+// The kernels read rows that may be written meanwhile; what was torn is discarded by read_slot. The thread
+// sanitizer cannot know that, so under it the rows are read word by word.
 void raw_distances(const Sketch& query, const SlotRow* rows, std::size_t count, float* out) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
         SlotRow copy;

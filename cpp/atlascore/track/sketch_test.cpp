@@ -47,7 +47,8 @@ TEST_CASE("above 64 features the sketch is linear") {
     std::vector<float> sum(784);
     for (std::size_t i = 0; i < 784; ++i) sum[i] = x[i] + 0.5f * y[i];
     const Sketch a = dense(x), b = dense(y), c = dense(sum);
-    for (std::size_t i = 0; i < 64; ++i) CHECK(c.linear[i] == doctest::Approx(a.linear[i] + 0.5f * b.linear[i]).epsilon(1e-4));
+    for (std::size_t i = 0; i < 64; ++i)
+        CHECK(c.linear[i] == doctest::Approx(a.linear[i] + 0.5f * b.linear[i]).epsilon(1e-4));
 }
 
 TEST_CASE("the digest folds -0 and nothing else") {
@@ -84,7 +85,8 @@ TEST_CASE("images above 32 x 32 are averaged by area") {
     std::vector<float> large(64 * 64 * 3);
     for (std::size_t r = 0; r < 64; ++r) {
         for (std::size_t c = 0; c < 64; ++c) {
-            for (std::size_t k = 0; k < 3; ++k) large[(r * 64 + c) * 3 + k] = small[(r / 2 * 32 + c / 2) * 3 + k];
+            for (std::size_t k = 0; k < 3; ++k)
+                large[(r * 64 + c) * 3 + k] = small[(r / 2 * 32 + c / 2) * 3 + k];
         }
     }
     Sketch a, b;

@@ -1,5 +1,5 @@
-// One updater of a shared structure at a time, and nobody waits: who finds another at work goes on without. A claim
-// that is a second old belongs to a process that was killed and is taken over.
+// One updater of a shared structure at a time, and nobody waits: who finds another at work goes on without. A
+// claim that is a second old belongs to a process that was killed and is taken over.
 #pragma once
 
 #include <cstdint>

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,10 @@ class Loaded:
     problems: tuple[Problem, ...]
 
 
-def load_policy(text: str | bytes, file: str, base: Path, mode: str | None) -> Loaded:
-    """Read a policy and its rules. mode: replaces the one of the text.
+def load_policy(
+    text: str | bytes, file: str, base: Path, mode: str | None, rule_paths: Sequence[str | Path] = ()
+) -> Loaded:
+    """Read a policy and its rules. mode: replaces the one of the text; rule_paths: to add to its own.
 
     Raises PolicyError with every error in both, OSError when a rule file cannot be read.
     """
@@ -40,7 +42,7 @@ def load_policy(text: str | bytes, file: str, base: Path, mode: str | None) -> L
     document = _read(text, file, problems)
     if mode is not None:
         document = replace(document, mode=mode)
-    parsed = _load_rules(document, base, problems)
+    parsed = _load_rules(document, base, rule_paths, problems)
     book = RuleBook(parsed)
     overrides = bind_overrides(document, book, problems)
     resolved = resolve(document, book, overrides, base, time.time(), problems)
@@ -68,8 +70,10 @@ def _read(text: str | bytes, file: str, problems: list[Problem]) -> Document:
     return parse_document(documents[0], problems)
 
 
-def _load_rules(document: Document, base: Path, problems: list[Problem]) -> list[Rule]:
-    """The rules of rules.paths; shipped ones are read strictly.
+def _load_rules(
+    document: Document, base: Path, more: Iterable[str | Path], problems: list[Problem]
+) -> list[Rule]:
+    """The rules of rules.paths and of more paths; shipped ones are read strictly.
 
     When a file is missing or a rule cannot be read, PolicyError is raised here: whatever would be said after
     that about unknown rules may be wrong.
@@ -78,7 +82,7 @@ def _load_rules(document: Document, base: Path, problems: list[Problem]) -> list
     paths: dict[Path, None] = {}  # ordered, without duplicates
     for pattern in document.rule_paths:
         paths |= dict.fromkeys(rule_files(pattern, base, missing))
-    loaded = read_paths(paths)
+    loaded = read_paths([*paths, *more])
     problems += missing + loaded.problems
     if missing or any(problem.severity == "error" for problem in loaded.problems):
         _raise_errors(problems)

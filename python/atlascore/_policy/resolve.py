@@ -76,10 +76,8 @@ def _salt_file(name: Reference | None, base: Path, problems: list[Problem]) -> s
     except OSError as error:
         problems.append(name.problem(f'cannot read "{name.text}": {error.strerror}', _MAKE_SALT))
     else:
-        if size < 16:
-            problems.append(
-                name.problem(f'"{name.text}" holds {size} bytes, at least 16 are needed', _MAKE_SALT)
-            )
+        if size != 32:
+            problems.append(name.problem(f'"{name.text}" holds {size} bytes, 32 are needed', _MAKE_SALT))
     return str(base / name.text)
 
 

@@ -40,6 +40,10 @@ def command(ctx: click.Context, log: Path | None) -> None:
 
     directory = log or Path(tempfile.mkdtemp(prefix="atlascore-demo-"))
     try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.BadParameter(f"{directory}: {error.strerror}", ctx, param_hint="--log") from None
+    try:
         ctx.exit(0 if play(Console(highlight=False), directory) else 1)
     except KeyboardInterrupt:
         click.echo(f"stopped; the log so far is in {directory}", err=True)

@@ -78,11 +78,12 @@ def _highest(levels: Sequence[str]) -> str | None:
     return max(levels, key=LEVELS.index, default=None)
 
 
+_MEMBERS = tuple(member.name for member in fields(Finding))
+
+
 def printable(text: str) -> str:
     """Text of a log on a terminal: whoever wrote it must not command the terminal."""
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 class Printer(Protocol):
@@ -105,7 +106,7 @@ class _JsonLines:
         self._out = out
 
     def add(self, finding: Finding) -> None:
-        self._out.write(json.dumps(_plain(finding), ensure_ascii=False, separators=(",", ":")) + "\n")
+        self._out.write(json.dumps(_plain(finding), separators=(",", ":")) + "\n")
 
     def finish(self) -> None:
         self._out.flush()
@@ -116,24 +117,23 @@ class _Csv:
 
     def __init__(self, out: TextIO) -> None:
         self._writer = csv.writer(out, lineterminator="\n")
-        self._writer.writerow(member.name for member in fields(Finding))
+        self._writer.writerow(_MEMBERS)
 
     def add(self, finding: Finding) -> None:
-        self._writer.writerow(
-            " ".join(value)
-            if isinstance(value, tuple)
-            else json.dumps(value)
-            if isinstance(value, dict)
-            else value
-            for value in _plain(finding).values()
-        )
+        self._writer.writerow(_cell(value) for value in _plain(finding).values())
 
     def finish(self) -> None:
         pass
 
 
+def _cell(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return " ".join(value)
+    return json.dumps(value) if isinstance(value, dict) else value
+
+
 def _plain(finding: Finding) -> dict[str, Any]:
-    members = {member.name: getattr(finding, member.name) for member in fields(finding)}
+    members = {name: getattr(finding, name) for name in _MEMBERS}
     return members | {"action": finding.action.name, "would": finding.would.name}
 
 

@@ -17,6 +17,17 @@ ACTIONS = ("ALLOW", "LOG", "CONSTRAIN", "BLOCK")
 FORMATS = ("table", "jsonl", "csv")
 
 
+class _Unusable(click.ClickException):
+    """Wrong input: what is wrong goes to standard error."""
+
+    exit_code = 2
+
+    def __init__(self, why: str | Exception) -> None:
+        if isinstance(why, OSError):
+            why = f"{why.filename}: {why.strerror}" if why.filename is not None else str(why.strerror)
+        super().__init__(str(why))
+
+
 class _ScanCommand(click.Command):
     """A command whose --rules takes several paths, up to the next option."""
 
@@ -70,8 +81,8 @@ def _spread(args: list[str]) -> Iterator[str]:
     default="CONSTRAIN",
     show_default=True,
     metavar="ACTION",
-    help="Exit with 1 when a finding has at least this action (ALLOW, LOG, CONSTRAIN, BLOCK); what shadow rules "
-    "would have done counts.",
+    help="Exit with 1 when a finding has at least this action (ALLOW, LOG, CONSTRAIN, BLOCK); what shadow "
+    "rules would have done counts.",
 )
 @click.option(
     "--capacity",
@@ -128,16 +139,18 @@ def command(
                 finding = finding_of(event, decision, policy)
                 progress.note(finding)
                 out.add(finding)
+        except BrokenPipeError:
+            raise
         except OSError as error:
-            raise _unusable(error) from None
+            raise _Unusable(error) from None
     out.finish()
     counts = scan.counts
     if form == "table":
         progress.finish(counts)
-    if counts["bad"] and (strict_input or not counts["events"]):
-        raise _unusable(
-            "no line is an event" if not counts["events"] else f"{counts['bad']:,} lines are no events"
-        )
+    if counts["bad"] and not counts["events"]:
+        raise _Unusable("no line is an event; FILE must hold JSON lines, see atlascore scan --help")
+    if counts["bad"] and strict_input:
+        raise _Unusable(f"{counts['bad']:,} lines are no events; without --strict-input they are skipped")
     ctx.exit(1 if progress.worst is not None and progress.worst >= Action[fail_on.upper()] else 0)
 
 
@@ -151,16 +164,7 @@ def _load(file: str | None, rules: tuple[str, ...], mode: Mode | None) -> Policy
         else:
             policy = Policy.load(file, mode=mode, rules=rules)
     except (OSError, ValueError) as error:
-        raise _unusable(error) from None
+        raise _Unusable(error) from None
     for problem in policy.problems:
         click.echo(problem, err=True)
     return policy
-
-
-def _unusable(why: object) -> click.ClickException:
-    """Wrong input, as standard error and the exit status tell it."""
-    if isinstance(why, OSError):
-        why = f"{why.filename}: {why.strerror}" if why.filename is not None else why.strerror
-    error = click.ClickException(str(why))
-    error.exit_code = 2
-    return error

@@ -17,7 +17,7 @@ from rich.console import Console
 from atlascore.demo.clients import Caller, batch_job, ordinary_user, thief
 from atlascore.demo.screen import Screen, show_result
 from atlascore.demo.server import Server, WatchedEngine
-from atlascore.demo.tally import Group, Tally
+from atlascore.demo.tally import USERS, Group, Tally
 from atlascore.demo.victim import PATH, Victim
 from atlascore.engine import Engine
 from atlascore.events import Action
@@ -30,9 +30,8 @@ __all__ = ["play"]
 Client: TypeAlias = Coroutine[Any, Any, None]
 Behaviour: TypeAlias = Callable[[Caller, npt.NDArray[np.float32], np.random.Generator], Client]
 
-USERS = 40
 REFERENCES = 1_100  # ordinary queries after which the engine's references stand: they need 1,000 samples
-THEFT = 250  # queries that the thief tries
+THEFT = 220  # queries that the thief tries
 PATIENCE = 30  # seconds to wait for either
 SEED = 7
 

@@ -92,9 +92,7 @@ class Screen:
         return Group(table, self._progress)
 
 
-def show_result(
-    console: Console, tally: Tally, back_to_back: npt.NDArray[np.float64], log: str, entries: int
-) -> None:
+def show_result(console: Console, tally: Tally, back_to_back: npt.NDArray[np.float64], log: str, entries: int) -> None:
     """The table at the end. back_to_back: microseconds that decide() takes when nothing else happens."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("answers", no_wrap=True)

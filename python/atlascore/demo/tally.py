@@ -9,9 +9,10 @@ from typing import Any
 
 from atlascore.events import Action
 
-__all__ = ["GROUPS", "Group", "Moment", "Tally"]
+__all__ = ["GROUPS", "USERS", "Group", "Moment", "Tally"]
 
-GROUPS = {"user": "40 ordinary users", "batch": "nightly batch job", "thief": "thief"}
+USERS = 40
+GROUPS = {"user": f"{USERS} ordinary users", "batch": "nightly batch job", "thief": "thief"}
 
 
 @dataclass
@@ -80,9 +81,7 @@ class Tally:
         if action not in group.first:
             group.first[action] = (group.queries + 1, now - group.started)
             if action != Action.ALLOW:
-                self.moments.append(
-                    Moment(group, action, decision.rules, decision.techniques, dict(decision.signals))
-                )
+                self.moments.append(Moment(group, action, decision.rules, decision.techniques, dict(decision.signals)))
         group.decided[action] += decision.rows
 
     def answered(self, client: str, predictions: list[list[float]]) -> None:

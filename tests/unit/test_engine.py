@@ -1,0 +1,408 @@
+"""The engine from Python: its arguments, its answers, and what goes on around a decision."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import atlascore as ac
+
+NOW = 1_700_000_000.0
+EXTRACTION = "c8db818d-22f3-5b98-a993-a66dd70b9079"
+PROBE = "0b6f4a52-7f0e-4d1c-8b3a-52d1f0c8b001"
+LEAK = "0b6f4a52-7f0e-4d1c-8b3a-52d1f0c8b002"
+
+RULES = f"""\
+title: Probe
+id: {PROBE}
+logsource: {{category: api_activity, product: machine_learning_platform}}
+detection:
+    probe:
+        client.name|startswith: probe
+    condition: probe
+level: low
+tags: [atlas.aml.t0024.002]
+---
+title: Leak
+id: {LEAK}
+logsource: {{category: api_activity, product: machine_learning_platform}}
+detection:
+    leak:
+        response.text|contains: secret
+    condition: leak
+level: critical
+tags: [atlas.aml.t0057]
+"""
+
+POLICY = """\
+version: 1
+name: tests
+mode: enforce
+models:
+  image: {kind: classifier, input: {modality: image, shape: [4, 5, 3], range: [0, 1]}}
+  table: {kind: classifier, input: {modality: row, features: {amount: {range: [0, 100]}, country: {categories: 9}}}}
+rules: {paths: [builtin, rules.yml]}
+responses:
+  - {name: medium, match: {level: medium}, action: CONSTRAIN, constraints: {scores: {top_k: 1}, rate: 100/s}}
+  - {name: low, match: {level: low}, action: LOG}
+  - {name: critical, match: {level: critical}, action: BLOCK}
+limits:
+  - {name: minute, max: 1000, window: 1m}
+state: {seed: 7}
+"""
+
+
+@pytest.fixture
+def policy(tmp_path) -> ac.Policy:
+    (tmp_path / "rules.yml").write_text(RULES)
+    return ac.Policy.from_text(POLICY, base=tmp_path)
+
+
+@pytest.fixture
+def engine(policy):
+    with ac.Engine(policy, capacity=1000, clock=lambda: NOW) as engine:
+        yield engine
+
+
+@pytest.fixture
+def route(engine) -> ac.Route:
+    return engine.route("m", "predict", "/v1/models/m")
+
+
+def extract(route, principal="key-1", count=60, start=NOW):
+    base = np.random.default_rng(0).standard_normal(16)
+    noise = np.random.default_rng(1).standard_normal((count, 16)) * 0.001
+    return [route.decide(principal, (base + noise[i]).astype(np.float32), start + i * 0.1) for i in range(count)]
+
+
+def test_a_first_decision(engine):
+    decision = engine.decide(principal="key-1", model="m", now=NOW)
+    assert decision.action is ac.Action.ALLOW
+    assert decision.would is ac.Action.ALLOW
+    assert decision.simulated is False
+    assert decision.rules == decision.techniques == ()
+    assert not decision.constraints
+    assert decision.outcome == "decided"
+    assert decision.id.startswith("dec_")
+    assert decision.sequence == 1
+    assert decision.index is None
+    assert decision.rows == 1
+    assert decision.now == NOW
+    assert decision.retry_after == 0
+    assert len(decision.redactions) == 0
+    assert repr(decision) == "<Decision ALLOW rules=()>"
+
+
+def test_actions_are_ordered():
+    assert ac.Action.ALLOW < ac.Action.LOG < ac.Action.CONSTRAIN < ac.Action.BLOCK
+    assert [action.name for action in ac.Action] == ["ALLOW", "LOG", "CONSTRAIN", "BLOCK"]
+
+
+def test_an_extraction_is_constrained_and_explained(route):
+    decisions = extract(route)
+    assert [d.action for d in decisions[:50]] == [ac.Action.ALLOW] * 50
+    assert [d.action for d in decisions[50:]] == [ac.Action.CONSTRAIN] * 10
+    last = decisions[-1]
+    assert last.rules == (EXTRACTION,)
+    assert last.techniques == ("AML.T0024.002",)
+    assert last.constraints == ac.Constraints(scores={"top_k": 1}, rate=100.0)
+    assert last.constraints.apply_scores(np.array([0.2, 0.7, 0.1])).tolist() == [0, 0.7, 0]
+    assert last.signals["api.request_count"] == 60
+    explained = last.explain()
+    assert explained["action"] == "CONSTRAIN"
+    assert explained["step"]["entry"] == "medium"
+    assert [rule["id"] for rule in explained["rules"]] == [EXTRACTION]
+    assert explained["rules"][0]["condition"]["result"] is True
+    assert explained["counterfactual"].startswith("ALLOW if api.")
+    assert explained["policy"]["name"] == "tests"
+
+
+def test_inputs_of_every_kind(engine):
+    """Each one ten times: the first is new, the others are exact repetitions, so they were compared."""
+    image = np.random.default_rng(0).random((4, 5, 3), np.float32)
+    inputs = {
+        "text": ["a prompt", [("system", "rules"), ("user", "a prompt")], [("user", "a"), ("user", "b")], ""],
+        "vector": [np.ones(8, np.float32), np.arange(8), [1.0, 2.0], (1, 2), np.ones(8, np.float64)[::2], [True]],
+        "row": [{"a": 1.0, "b": "x", "c": None, "d": True}, [1.0, "x"], (1, 2)],
+        "image": [image, np.ones((28, 28)), np.ones((28, 28, 1)), (image * 255).astype(np.uint8)],
+        "digest": [b"abc", b""],
+    }
+    number = 0
+    for kind, values in inputs.items():
+        for value in values:
+            number += 1
+            model = f"some-{kind}"
+            for _ in range(10):
+                decision = engine.decide(
+                    principal=f"p{number}", model=model, endpoint="model", now=NOW, **{kind: value}
+                )
+                assert decision.action is ac.Action.ALLOW
+                assert decision.rows == 1
+            signals = engine.signals(f"p{number}", model)
+            assert signals["api.exact_duplicate_ratio"] == 0.9, (kind, value)
+
+
+def test_a_query_has_one_input(engine):
+    with pytest.raises(ValueError, match="give only one of text, vector, row, image and digest"):
+        engine.decide(principal="p", model="m", text="a", vector=[1.0])
+
+
+def test_batches(engine):
+    image = np.zeros((7, 4, 5, 3), np.float32)
+    for kind, value, rows in [
+        ("vector", np.ones((5, 3)), 5),
+        ("vector", [[1.0, 2.0], [3.0, 4.0]], 2),
+        ("row", [{"a": 1}, {"a": 2}, {"a": 3}], 3),
+        ("row", [[1, "a"], [2, "b"]], 2),
+        ("image", image, 7),
+    ]:
+        model = "image" if kind == "image" else "m"
+        principal = f"{kind} {rows}"
+        decision = engine.decide(principal=principal, model=model, now=NOW, **{kind: value})
+        assert decision.rows == rows
+        assert engine.signals(principal, model)["api.request_count"] == rows
+
+
+def test_the_policy_says_what_an_input_is(engine):
+    picture = engine.route("image").decide("p", np.zeros((4, 5, 3), np.float32), NOW)
+    pictures = engine.route("image").decide("p", np.zeros((2, 4, 5, 3), np.float32), NOW)
+    row = engine.route("table").decide("p", [12.5, "DE"], NOW)
+    rows = engine.route("table").decide("p", [[12.5, "DE"], [1, "FR"]], NOW)
+    named = engine.route("table").decide("p", {"country": "DE", "amount": 12.5}, NOW)
+    assert [d.rows for d in (picture, pictures, row, rows, named)] == [1, 2, 1, 2, 1]
+    with pytest.raises(ValueError, match="the policy declares 2 features"):
+        engine.route("table").decide("p", [1.0, "DE", 3], NOW)
+    with pytest.raises(ValueError, match="does not fit"):
+        engine.route("image").decide("p", np.zeros((4, 5), np.float32), NOW)
+
+
+def test_a_row_is_the_same_as_a_dict_and_as_a_sequence(engine):
+    route = engine.route("table", endpoint="model")
+    for _ in range(5):
+        route.decide("p", {"amount": 12.5, "country": "DE"}, NOW)
+        route.decide("p", [12.5, "DE"], NOW)
+    assert engine.signals("p", "table")["api.exact_duplicate_ratio"] == 0.9
+
+
+def test_route_and_engine_decide_alike(policy):
+    x = np.ones(8, np.float32)
+    with ac.Engine(policy, capacity=100) as one, ac.Engine(policy, capacity=100) as other:
+        route = one.route("m", "predict", "/v1/models/m")
+        for i in range(100):
+            fields = {"client": {"name": "probe" if i % 7 == 0 else "web"}}
+            a = route.decide("p", x + i, NOW + i / 10, session="s", fields=fields, cost=0.5)
+            b = other.decide(
+                principal="p", model="m", endpoint="/v1/models/m", session="s", vector=x + i, fields=fields, cost=0.5,
+                now=NOW + i / 10,
+            )  # fmt: skip
+            assert (a.action, a.rules, a.signals) == (b.action, b.rules, b.signals)
+
+
+def test_route_arguments(route):
+    assert (route.model, route.method, route.endpoint) == ("m", "predict", "/v1/models/m")
+    assert route.decide("p").now == NOW, "the engine's clock"
+    assert route.decide("p", None, NOW + 1).now == NOW + 1
+    assert route.decide(principal="p", x=None, now=NOW + 2, session="", fields=None, cost=0.0).now == NOW + 2
+    assert route.decide("p", now=int(NOW)).now == NOW
+    assert route.decide("p", None, None).now == NOW
+    assert route.decide(b"bytes").action is ac.Action.ALLOW
+
+
+def test_the_system_clock(policy):
+    with ac.Engine(policy, capacity=100) as engine:
+        assert abs(engine.decide(principal="p", model="m").now - time.time()) < 5
+
+
+def test_fields_nested_or_flat(engine):
+    def rules(fields):
+        return engine.decide(principal="p", model="m", fields=fields, now=NOW).rules
+
+    assert rules({"client.name": "probe-1"}) == (PROBE,)
+    assert rules({"client": {"name": "probe-1"}}) == (PROBE,)
+    assert rules({"client": {"name": ["web", "probe"]}}) == (PROBE,)
+    assert rules({"client.name": "web", "client": {"name": "probe"}}) == (), "the flat name wins"
+    assert rules({"client": {"name": None}}) == ()
+    assert rules({"client": {"name": 17}}) == ()
+    assert rules({}) == rules(None) == ()
+
+
+def test_record_and_a_response_rule(engine, route):
+    decision = route.decide("p", None, NOW)
+    assert route.record(decision, 1, [0.1, 0.9], text="nothing to see", cost=0.1, status=200, now=NOW) is None
+    answer = route.record(decision, text="the secret is 42")
+    assert answer.action is ac.Action.BLOCK
+    assert answer.rules == (LEAK,)
+    assert answer.explain()["phase"] == "response"
+    assert engine.record(decision, text="the secret is 42").rules == (LEAK,)
+    assert engine.record(decision) is None
+    assert engine.stats()["records"] == 4
+
+
+def test_records_of_every_shape(route):
+    decision = route.decide("p", np.ones((2, 3)), NOW)
+    for label in (None, 1, "cat", True, 0.5, [1, 2], ["a", "b"], np.int64(3), np.array([1, 2]), np.float32(0.5)):
+        for scores in (None, [0.5], [[0.5, 0.5], [1.0, 0.0]], np.ones((2, 2)), (0.1, 0.9), np.ones(3, np.float32)):
+            assert route.record(decision, label, scores) is None
+
+
+def test_a_record_for_a_track_that_is_gone_is_counted(engine, route):
+    decision = route.decide("first", None, NOW)
+    for i in range(20_000):
+        route.decide(f"p{i}", None, NOW + 1)
+    assert engine.stats()["evictions_cold"] > 0
+    assert engine.signals("first", "m") == {}
+    assert route.record(decision) is None
+    assert engine.stats()["records_dropped"] == 1
+
+
+def test_signals_of_a_track(engine, route):
+    assert engine.signals("key-1", "m") == {}
+    extract(route, count=20, start=NOW - 5)
+    signals = engine.signals("key-1", "m")
+    assert signals["api.request_count"] == 20
+    assert signals["api.request_rate"] == 2
+    assert signals["api.input_similarity_score"] > 0.9
+    assert engine.signals("key-1", "other model") == {}
+
+
+def test_signals_of_a_decision_are_those_at_its_time(route):
+    decisions = extract(route)
+    assert [d.signals["api.request_count"] for d in decisions] == list(range(1, 61))
+
+
+def test_stats_count(engine, route):
+    extract(route)
+    route.decide("p", np.ones((5, 3)), NOW)
+    stats = engine.stats()
+    assert stats["decisions_allow"] == 51
+    assert stats["decisions_constrain"] == 10
+    assert stats["queries"] == 65
+    assert stats["tracks"] == 2
+    assert stats["hot_tracks"] == 2
+
+
+def test_a_reload_keeps_the_state_and_reaches_every_route(engine, route, tmp_path):
+    decision = extract(route)[-1]
+    stricter = ac.Policy.from_text(POLICY.replace("match: {level: medium}, action: CONSTRAIN, constraints: "
+                                                  "{scores: {top_k: 1}, rate: 100/s}",
+                                                  "match: {level: medium}, action: BLOCK"), base=tmp_path)  # fmt: skip
+    engine.reload(stricter)
+    assert engine.policy is stricter
+    after = route.decide("key-1", np.ones(16, np.float32), NOW + 6)
+    assert after.action is ac.Action.BLOCK
+    assert after.signals["api.request_count"] == 61
+    again = dict(principal="key-1", model="m", endpoint="/v1/models/m", vector=np.ones(16), now=NOW + 6)
+    assert engine.decide(**again).action is ac.Action.BLOCK
+    assert decision.constraints == ac.Constraints(scores={"top_k": 1}, rate=100.0), "of the policy it was made under"
+    assert decision.explain()["policy"]["hash"] != after.explain()["policy"]["hash"]
+
+
+def test_a_reload_that_needs_other_windows_is_refused(engine, route, tmp_path):
+    before = engine.policy
+    override = f"rules: {{paths: [builtin, rules.yml], overrides: [{{rule: {EXTRACTION}, timeframe: 7m}}]}}"
+    other = ac.Policy.from_text(POLICY.replace("rules: {paths: [builtin, rules.yml]}", override), base=tmp_path)
+    with pytest.raises(ac.PolicyError, match="the new rules need a window of 420 s"):
+        engine.reload(other)
+    assert engine.policy is before
+    assert extract(route)[-1].action is ac.Action.CONSTRAIN
+
+
+def test_the_log(policy, tmp_path):
+    with ac.Engine(policy, capacity=100, log=tmp_path / "log") as engine:
+        decisions = [engine.decide(principal=f"p{i}", model="m", now=NOW) for i in range(10)]
+        assert engine.flush()
+        assert [d.index for d in decisions] == sorted({d.index for d in decisions})
+        assert len({d.id for d in decisions}) == 10
+        stats = engine.stats()
+        assert stats["log_lost"] == 0 and stats["log_error"] == ""
+        assert stats["log_entries"] >= 10
+
+
+def test_commitments_do_not_show_the_name(engine):
+    commitment = engine.commitment("key-1")
+    assert len(commitment) == 32 and int(commitment, 16) >= 0
+    assert commitment == engine.commitment("key-1") != engine.commitment("key-2")
+    assert engine.decide(principal="key-1", model="m").explain()["principal"] == commitment
+
+
+def test_a_seed_makes_runs_repeatable_and_no_seed_does_not(tmp_path, policy):
+    def ids(policy):
+        with ac.Engine(policy, capacity=100) as engine:
+            return engine.commitment("a")
+
+    unseeded = ac.Policy.default()
+    assert ids(unseeded) != ids(unseeded)
+    scores = []
+    for _ in range(2):
+        with ac.Engine(policy, capacity=100, clock=lambda: NOW) as engine:
+            scores.append([d.signals for d in extract(engine.route("m", endpoint="/v1/models"))])
+    assert scores[0] == scores[1]
+
+
+def test_principals_and_models_do_not_mix(engine):
+    for principal in ("a", "A", "a ", "", "a\0", "a\0b"):
+        for model in ("m", "M", "m\0"):
+            engine.decide(principal=principal, model=model, now=NOW)
+    for principal in ("a", "A", "a ", "", "a\0", "a\0b"):
+        for model in ("m", "M", "m\0"):
+            assert engine.signals(principal, model)["api.request_count"] == 1, (principal, model)
+
+
+def test_threads(policy):
+    """Every thread decides for itself and for all; nothing is lost, and a reload in between changes nothing."""
+    with ac.Engine(policy, capacity=1000) as engine:
+        errors = []
+
+        def work(number: int) -> None:
+            try:
+                route = engine.route("m", "explain")
+                x = np.random.default_rng(number).standard_normal((2, 8)).astype(np.float32)
+                for i in range(2_000):
+                    route.decide(f"own {number}", x[0], NOW)
+                    engine.decide(principal="shared", model="m", method="explain", vector=x, now=NOW)
+                    if i % 500 == 0:
+                        engine.reload(policy)
+            except Exception as error:
+                errors.append(error)
+
+        unlimited = ac.Policy.from_text("{version: 1, mode: enforce, state: {seed: 7}}")
+        engine.reload(unlimited)
+        policy = unlimited
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert not errors
+        engine_now = [engine.route("m").decide(f"own {number}", None, NOW) for number in range(4)]
+        assert [d.signals.get("api.request_count") for d in engine_now] == [2_001] * 4
+        assert engine.route("m").decide("shared", None, NOW).signals["api.request_count"] == 16_001
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"policy": "default"}, TypeError),
+        ({"policy": None}, TypeError),
+        ({"clock": 5}, TypeError),
+        ({"capacity": 0}, ValueError),
+        ({"capacity": -5}, ValueError),
+        ({"capacity": 2**31}, ValueError),
+        ({"capacity": 1.5}, TypeError),
+        ({"capacity": True}, TypeError),
+        ({"capacity": "1000"}, TypeError),
+        ({"log": "/dev/null/x"}, (OSError, ValueError)),
+    ],
+)
+def test_engines_that_cannot_be(policy, arguments, error):
+    with pytest.raises(error):
+        ac.Engine(**({"policy": policy} | arguments))
+
+
+def test_the_smallest_engine(policy):
+    with ac.Engine(policy, capacity=1) as engine:
+        route = engine.route("m", endpoint="/v1/models")
+        for i in range(500):
+            route.decide(f"p{i % 50}", np.full(4, i, np.float32), NOW + i / 100)
+        assert extract(route, "one", start=NOW + 100)[-1].action is ac.Action.CONSTRAIN

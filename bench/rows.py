@@ -78,7 +78,9 @@ class Row:
         peers = [
             peer.figures[target.figure]
             for peer in self.entries
-            if not peer.ours and target.figure in peer.figures and (target.against == EVERY_PEER or peer.name in target.against)
+            if not peer.ours
+            and target.figure in peer.figures
+            and (target.against == EVERY_PEER or peer.name in target.against)
         ]
         return self.advantage(ours, self.better(peers)) if peers else None
 

@@ -24,9 +24,7 @@ def _route(capacity: int = 100_000) -> Any:
     return engine.route(model="fraud-v3", method="predict", endpoint=ENDPOINT)
 
 
-HOT = Contest(
-    "decide_hot", "route.decide without input, hot key, shipped rules", [Target("best", 300e-9)]
-)
+HOT = Contest("decide_hot", "route.decide without input, hot key, shipped rules", [Target("best", 300e-9)])
 
 
 @HOT.contender("AtlasCore, nothing matches", ours=True)
@@ -64,9 +62,7 @@ def hot_clock() -> Work:
     return Work(run, CALLS)
 
 
-UNIFORM = Contest(
-    "decide_uniform", "route.decide without input, 1 M principals, uniform", [Target("best", 700e-9)]
-)
+UNIFORM = Contest("decide_uniform", "route.decide without input, 1 M principals, uniform", [Target("best", 700e-9)])
 
 
 @UNIFORM.contender("AtlasCore", ours=True)

@@ -137,9 +137,7 @@ def _contest(number: int, bound: float) -> Contest:
         partial(_ours, number, fields, ("http.method", "http.path"))
     )
     contest.contender("AtlasCore, the whole decision", ours=True)(partial(_whole, number))
-    contest.contender(GENERATED)(
-        partial(_peer, peers.generated_python, number)
-    )
+    contest.contender(GENERATED)(partial(_peer, peers.generated_python, number))
     for name, make in peers.GENERAL.items():
         contest.contender(name)(partial(_peer, make, number))
     return contest

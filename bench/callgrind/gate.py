@@ -1,7 +1,7 @@
 """Holds the instructions per decision against the ceilings.
 
-    bench/callgrind/count.sh | python bench/callgrind/gate.py [--rows FILE]     exit status 1 above a ceiling
-    bench/callgrind/count.sh | python bench/callgrind/gate.py --set             new ceilings: what was counted + 10 %
+bench/callgrind/count.sh | python bench/callgrind/gate.py [--rows FILE]     exit status 1 above a ceiling
+bench/callgrind/count.sh | python bench/callgrind/gate.py --set             new ceilings: what was counted + 10 %
 """
 
 from __future__ import annotations

@@ -151,8 +151,7 @@ def cedarpy(rules: list[VolumeRule]) -> Match:
 
     def policy(i: int, rule: VolumeRule) -> str:
         low = (
-            f"context.count > {rule.count * 100} && context.rate > {round(rule.rate * 100)} "
-            "&& context.similarity > 85"
+            f"context.count > {rule.count * 100} && context.rate > {round(rule.rate * 100)} && context.similarity > 85"
         )
         high = f"context.count > {rule.high_count * 100} && context.rate > {rule.high_rate * 100}"
         return (

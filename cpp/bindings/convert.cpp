@@ -58,7 +58,7 @@ bool Conversion::text(PyObject* object, const char* what, std::string_view& out)
     return type_error(what, "str", object);
 }
 
-bool Conversion::value(PyObject* object, const char* what, event::Value& out) {
+bool Conversion::value(PyObject* object, const char* what, event::Value& out, int depth) {
     if (object == Py_None) {
         out = event::Value::of_null();
         return true;
@@ -94,10 +94,14 @@ bool Conversion::value(PyObject* object, const char* what, event::Value& out) {
         return true;
     }
     if (is_sequence(object)) {
+        if (depth == nesting_limit) {
+            PyErr_Format(PyExc_ValueError, "%s is nested deeper than %d", what, nesting_limit);
+            return false;
+        }
         std::vector<event::Value> items(static_cast<std::size_t>(PySequence_Fast_GET_SIZE(object)));
         for (std::size_t i = 0; i < items.size(); ++i) {
-            if (!value(PySequence_Fast_GET_ITEM(object, static_cast<Py_ssize_t>(i)), what, items[i]))
-                return false;
+            PyObject* item = PySequence_Fast_GET_ITEM(object, static_cast<Py_ssize_t>(i));
+            if (!value(item, what, items[i], depth + 1)) return false;
         }
         out.kind = event::ValueKind::array;
         out.size = static_cast<std::uint32_t>(items.size());

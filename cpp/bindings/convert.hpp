@@ -34,7 +34,7 @@ class Conversion {
     // `fields` is a dict of event fields, nested dicts by dotted names; those that the program reads go to
     // `slots`.
     bool fields(PyObject* fields, const rule::Program& program, event::Value* slots);
-    bool value(PyObject* object, const char* what, event::Value& out);
+    bool value(PyObject* object, const char* what, event::Value& out, int depth = 0);
 
   private:
     bool array(PyObject* x, Meaning meaning, const policy::Model* model, PyObject* to_float32,

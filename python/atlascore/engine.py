@@ -20,9 +20,7 @@ from atlascore._compiled import Compiled
 from atlascore._core import Decision, Route
 from atlascore._explain import explain
 from atlascore._version import __version__
-from atlascore._yaml import Problem
 from atlascore.constraints import Constraints
-from atlascore.errors import PolicyError
 from atlascore.events import Action
 from atlascore.policy import Policy
 
@@ -41,7 +39,7 @@ def _to_float32(x: Any) -> npt.NDArray[np.float32]:
             f"an input must be text, bytes, a row or an array of numbers, not {_described(x, array)}"
         )
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused as such
-        return np.ascontiguousarray(array, dtype=np.float32)
+        return np.asarray(array, dtype=np.float32, order="C")  # a number stays one: it is no input
 
 
 def _described(x: Any, array: npt.NDArray[Any]) -> str:
@@ -196,6 +194,9 @@ class Engine:
         try:
             self._core.reload(compiled.core)
         except ValueError as error:
+            from atlascore._yaml import Problem  # here, because it loads the YAML parser
+            from atlascore.errors import PolicyError
+
             raise PolicyError([Problem(policy.source, 1, 1, "rules", str(error))]) from None
         self._by_id[compiled.core.id] = compiled
         while len(self._by_id) > _POLICIES_KEPT:

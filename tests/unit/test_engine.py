@@ -292,8 +292,7 @@ def test_a_reload_keeps_the_state_and_reaches_every_route(engine, route, tmp_pat
     after = route.decide("key-1", np.ones(16, np.float32), NOW + 6)
     assert after.action is ac.Action.BLOCK
     assert after.signals["api.request_count"] == 61
-    again = dict(principal="key-1", model="m", endpoint="/v1/models/m", vector=np.ones(16), now=NOW + 6)
-    assert engine.decide(**again).action is ac.Action.BLOCK
+    assert engine.route("m", "predict", "/v1/models/m").decide("key-1", np.ones(16), NOW + 6).action is ac.Action.BLOCK
     assert decision.constraints == ac.Constraints(scores={"top_k": 1}, rate=100.0), "of the policy it was made under"
     assert decision.explain()["policy"]["hash"] != after.explain()["policy"]["hash"]
 

@@ -1,5 +1,7 @@
 """Garbage of every kind: it is refused with what is wrong, or taken for what it is, and the engine goes on."""
 
+import contextlib
+import itertools
 import math
 
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 import atlascore as ac
 
 NOW = 1_700_000_000.0
+TESTS = itertools.count()
 
 RULES = """\
 title: Reads Much
@@ -21,7 +24,7 @@ detection:
         api.input_similarity_score|gt: 0.5
     names:
         client.name|re: '^pro.*be$'
-        client.addresses|cidr: 10.0.0.0/8
+        client.addresses|startswith: "10."
         api.session|contains: x
         gen_ai.input.messages|contains: ignore
     numbers:
@@ -70,8 +73,9 @@ def route(engine):
     """A route; afterwards the engine must still count, compare and match, on a track that garbage was sent for."""
     route = engine.route("m", endpoint="/v1/models/m")
     yield route
-    for i in range(8):
-        decision = route.decide("goes on", np.full(4, i * 1e-3, np.float32), NOW, fields={"client.size": 18}, cost=0.5)
+    principal = f"goes on {next(TESTS)}"
+    for i in range(10):
+        decision = route.decide(principal, np.full(4, i * 1e-3, np.float32), NOW, fields={"client.size": 18}, cost=0.5)
     assert decision.action is ac.Action.CONSTRAIN
     assert "api.input_similarity_score" in decision.signals
 
@@ -105,9 +109,9 @@ class Hostile:
 def test_values_that_are_not_finite(route, value, place):
     x = np.ones(100)
     x[place] = value
-    for given in (x, x.tolist(), np.tile(x, (3, 1)), x[None]):
+    for form in (x, x.tolist(), np.tile(x, (3, 1)), x[None]):
         with pytest.raises(ValueError, match="NaN or infinite"):
-            route.decide("p", given, NOW)
+            route.decide("p", form, NOW)
     single = np.ones(100, np.float32)
     with np.errstate(over="ignore"):
         single[place] = value
@@ -642,8 +646,6 @@ def test_anything_given_to_record(engine, data):
     route = engine.route("m", endpoint="/v1/models/m")
     decision = route.decide("p", np.ones((2, 3)), NOW)
     names = data.draw(st.sets(st.sampled_from(["label", "scores", "text", "cost", "status", "now"]), min_size=1))
-    try:
+    with contextlib.suppress(*REFUSED):
         route.record(decision, **{name: data.draw(ANYTHING) for name in sorted(names)})
-    except REFUSED:
-        pass
     assert route.record(decision, 0, [0.5, 0.5], now=NOW) is None

@@ -444,7 +444,7 @@ models:
         ("failure: {stages: {events: fail_open}}", 'unknown key "events"; did you mean "event"?'),
         ("log: {}", 'log: missing "directory"'),
         ("privacy: {salt_file: none.key}", 'privacy.salt_file: cannot read "none.key"'),
-        ("state: {capacity: 10M}", 'state.capacity: expected an integer from 64 to 4294967296, found "10M"'),
+        ("state: {capacity: 10M}", 'state.capacity: expected an integer from 64 to 1073741824, found "10M"'),
         ("state: {region: 'shm:'}", "names no shared memory"),
         ("state: {capacity: 64, hot: 65}", '"hot" is larger than "capacity"'),
     ],
@@ -480,6 +480,7 @@ def test_an_error_has_a_place_and_a_way_out(directory, text, complaint):
         "failure: {deadline: 2ms}",
         "log: {directory: log, key_file: k}",
         "privacy: {text: none}",
+        "privacy: {principals: plain}",
     ],
 )
 def test_what_this_version_does_not_do_is_refused_not_ignored(directory, text):
@@ -541,8 +542,8 @@ def test_a_salt_has_32_bytes(directory):
         "holds 5 bytes, 32 are needed" in complaints(directory, "privacy: {salt_file: salt.key}")[0]
     )
     (directory / "salt.key").write_bytes(bytes(32))
-    data = resolved(directory, "privacy: {salt_file: salt.key, principals: plain}")
-    assert data["privacy"] == {"principals": "plain", "salt_file": str(directory / "salt.key")}
+    data = resolved(directory, "privacy: {salt_file: salt.key}")
+    assert data["privacy"] == {"principals": "commitment", "salt_file": str(directory / "salt.key")}
 
 
 FULL = """\

@@ -28,6 +28,11 @@ constexpr std::array<char, 128> folded = [] {
     return table;
 }();
 
+// Normalisation leaves it alone. The replacement character may stand for bytes that are not its own.
+bool is_plain(char32_t code) noexcept {
+    return classes_of(code) == 0 && code - '0' >= 10 && code != replacement_character;
+}
+
 bool ascii(char c) noexcept {
     return static_cast<unsigned char>(c) < 0x80;
 }
@@ -41,9 +46,13 @@ std::size_t Normaliser::next(char* out, std::size_t capacity) noexcept {
     while (at_ != end_ && out < limit) {
         if (ascii(*at_) && (at_ + 1 == end_ || ascii(at_[1]))) {
             out = take_ascii(flush(out), limit);
+            continue;
+        }
+        const char* at = at_;
+        const char32_t code = decode_utf8(at, end_);
+        if (is_plain(code)) {
+            out = take_plain(flush(out), limit);
         } else {
-            const char* at = at_;
-            const char32_t code = decode_utf8(at, end_);
             at_ = at;
             out = take(code, out);
         }
@@ -71,6 +80,29 @@ char* Normaliser::take_ascii(char* out, char* limit) noexcept {
         }
         at_ += run;
     }
+    return out;
+}
+
+// A run of plain code points and single spaces, from a plain one: copied as it is, but for the last code
+// point, which stays back.
+char* Normaliser::take_plain(char* out, char* limit) noexcept {
+    const char* const stop = end_ - at_ < limit - out ? end_ : at_ + (limit - out);
+    const char *last = at_, *at = at_;
+    char32_t held = 0;
+    bool white = after_space_;
+    while (at < stop) {
+        const char* after = at;
+        const char32_t code = decode_utf8(after, end_);
+        if (code == ' ' ? white : !is_plain(code)) break;
+        white = code == ' ';
+        held = code;
+        last = at;
+        at = after;
+    }
+    out = std::copy(at_, last, out);
+    if (last != at_) after_space_ = out[-1] == ' ';
+    at_ = at;
+    hold(held);
     return out;
 }
 

@@ -478,10 +478,10 @@ def _log_directory(section: Section) -> str | None:
 
 
 def _privacy(section: Section) -> Privacy:
-    privacy = Privacy(
-        principals=section.choice("principals", ("commitment", "plain"), "commitment", "kind"),
-        salt_file=section.reference("salt_file"),
-    )
+    principals = section.choice("principals", ("commitment", "plain"), "commitment", "kind")
+    if principals == "plain":
+        section.report_at("principals", 'principals "plain" is not supported by this version', "write commitment")
+    privacy = Privacy(principals=principals, salt_file=section.reference("salt_file"))
     section.close(unsupported=("inputs", "text"))
     return privacy
 
@@ -493,7 +493,7 @@ def _state(section: Section) -> State:
         section.report_at("region", f'"{region}" names no shared memory', "write for example shm:atlascore")
     state = State(
         region=region,
-        capacity=section.integer("capacity", 64, 2**32) or default.capacity,
+        capacity=section.integer("capacity", 64, 2**30) or default.capacity,
         hot=section.integer("hot", 1, 2**32),
         models=section.integer("models", 1, 65536) or default.models,
         seed=section.integer("seed", 0, 2**64 - 1),

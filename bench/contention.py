@@ -18,9 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import atlascore as ac
 import numpy as np
 from rows import Entry, Row, Target, report
+
+import atlascore as ac
 
 SECONDS = 1.0
 ROUNDS = 5

@@ -19,7 +19,7 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 from rows import Entry, Figures, Row, Target, Unit
@@ -43,9 +43,9 @@ class Contender:
 
 
 class Contest:
-    """key: of the row, stable. targets: of AtlasCore's first contender. scale: events per operation of a rate."""
+    """key: of the row, stable. targets: of AtlasCore's first contender."""
 
-    all: list[Contest] = []
+    all: ClassVar[list[Contest]] = []
 
     def __init__(
         self, key: str, title: str, targets: Sequence[Target] = (), unit: Unit = "time", note: str = ""
@@ -67,7 +67,7 @@ class Contest:
 
         return register
 
-    def test(self) -> Callable[..., None]:
+    def test(self) -> Any:
         """The pytest function: one test for every contender and turn, all contenders of a turn in sequence."""
 
         @pytest.mark.parametrize("contender", self.contenders, ids=lambda contender: contender.name)

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import atlascore as ac
 from peers import windows as peers
 from rows import Entry, Row, Target, report
+
+import atlascore as ac
 
 KEYS = 1_000_000
 COMMAND = "python bench/memory.py"
@@ -39,7 +40,8 @@ def _bytes_per_key(name: str, answer: Any) -> None:
 
 def _hit(name: str) -> Callable[[str], object]:
     if name in peers.ALL:
-        return peers.ALL[name]()
+        hit: Callable[[str], object] = peers.ALL[name]()
+        return hit
     table = ac.windows.WindowTable(KEYS, [60] if name.endswith("one window") else [60, 300, 3_600])
     return lambda key: table.hit(key, 1_700_000_000.0)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from functools import partial
 from typing import Any
 
-import atlascore as ac
 from contest import Contest, Work, difference
 from peers import asgi as peers
 from peers.asgi import App, Message
 from rows import Target
+
+import atlascore as ac
 
 REQUESTS = 400
 NOTE = "slowapi is measured over Starlette, which it needs; the others over a bare application."
@@ -79,11 +80,15 @@ def _ours(path: str) -> Work:
     return _added(AtlasCoreMiddleware(peers.endpoint, engine=engine), peers.endpoint, path)
 
 
+def _peer(make: Callable[[], tuple[App, App]], path: str) -> Work:
+    return _added(*make(), path)
+
+
 def _contest(key: str, title: str, path: str, targets: list[Target]) -> Contest:
     contest = Contest(key, title, targets, note=NOTE)
     contest.contender("AtlasCore", ours=True)(partial(_ours, path))
     for name, make in peers.ALL.items():
-        contest.contender(name)(lambda make=make: _added(*make(), path))
+        contest.contender(name)(partial(_peer, make, path))
     return contest
 
 

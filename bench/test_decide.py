@@ -9,11 +9,12 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import atlascore as ac
 import numpy as np
 from contest import Contest, Work, quantiles
 from rows import Figures, Target
 from traffic import START, prompts, vectors
+
+import atlascore as ac
 
 CALLS = 100_000
 ENDPOINT = "/v1/models/fraud-v3:predict"

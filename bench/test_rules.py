@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import atlascore as ac
 from contest import Contest, Work, difference
 from peers import rules as peers
 from peers.rules import EVENT, FLOOD, VolumeRule, volume_rules
-from rows import Figures, Target
+from rows import Target
 from traffic import START
+
+import atlascore as ac
 
 CALLS = 20_000
 GENERATED = "Python function generated for the rules"
@@ -67,7 +68,7 @@ def _decide(policy: ac.Policy) -> Any:
     return engine.route(model="fraud-v3", method=EVENT["method"], endpoint=EVENT["endpoint"]).decide
 
 
-def _stream(policy: ac.Policy, fields: dict[str, str] | None) -> Callable[[], None]:
+def _stream(policy: ac.Policy, fields: dict[str, Any] | None) -> Callable[[], None]:
     """120 calls in 5 minutes, 0.4 a second: what EVENT says."""
     decide = _decide(policy)
     times = itertools.count(START, 2.5)
@@ -91,7 +92,7 @@ def _no_rules() -> ac.Policy:
     return _policy([VolumeRule(0, 0, 0, 0)], method="never.there")
 
 
-def _ours(number: int, fields: dict[str, str] | None, names: tuple[str, str]) -> Work:
+def _ours(number: int, fields: dict[str, Any] | None, names: tuple[str, str]) -> Work:
     rules = _stream(_policy(volume_rules(number), *names), fields)
     none = _stream(_no_rules(), None)
     return Work(lambda: difference(rules, none, CALLS), rounds=3)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 
-import atlascore as ac
-from atlascore.sigma import BUILTIN
 from contest import Contest, Work
 from peers import scan as peers
 from rows import Target
 from traffic import api_log
+
+import atlascore as ac
+from atlascore.sigma import BUILTIN
 
 EVENTS = 300_000
 NOTE = "Rates are per second of processor time, so per core. Peers only parse."
@@ -62,8 +65,8 @@ def windows_only() -> Work:
     return _scan(ac.Policy.from_text(COUNTS_ONLY, base=BUILTIN), findings_only=True)
 
 
-def _peer(read: peers.Read) -> Work:
-    path = api_log(EVENTS)
+def _peer(make: Callable[[], peers.Read]) -> Work:
+    read, path = make(), api_log(EVENTS)
 
     def run() -> None:
         assert read(path) == EVENTS
@@ -72,8 +75,8 @@ def _peer(read: peers.Read) -> Work:
 
 
 for _name, _make in peers.ALL.items():
-    WHOLE.contender(_name)(lambda make=_make: _peer(make()))
-    WINDOWS.contender(_name)(lambda make=_make: _peer(make()))
+    WHOLE.contender(_name)(partial(_peer, _make))
+    WINDOWS.contender(_name)(partial(_peer, _make))
 
 test_scan_whole = WHOLE.test()
 test_scan_windows = WINDOWS.test()

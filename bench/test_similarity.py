@@ -8,11 +8,12 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from atlascore import similarity
 from contest import Contest, Work
 from peers import similarity as peers
 from rows import EVERY_PEER, Target
 from traffic import prompts
+
+from atlascore import similarity
 
 Vector = npt.NDArray[np.float32]
 
@@ -152,8 +153,12 @@ def cosine() -> Work:
     return _pair(similarity.cosine)
 
 
+def _peer_pair(make: Callable[[], Callable[[Vector, Vector], float]]) -> Work:
+    return _pair(make())
+
+
 for _name, _make in peers.COSINE.items():
-    COSINE.contender(_name)(lambda make=_make: _pair(make()))
+    COSINE.contender(_name)(partial(_peer_pair, _make))
 
 NEAREST_32 = _nearest(32, 384, [Target("best", 2, ("NumPy",))])
 NEAREST_256 = _nearest(256, 384, [Target("best", 1, EVERY_PEER)])

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from atlascore.windows import WindowTable
 from contest import Contest, Work
 from peers import windows as peers
 from rows import Target
 from traffic import zipf_keys
+
+from atlascore.windows import WindowTable
 
 ONE_KEY = ["key-000042"] * 100_000
 OURS_PER_ROUND = 100_000

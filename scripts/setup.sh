@@ -5,6 +5,16 @@ cd "$(dirname "$0")/.."
 
 packages="g++ make pkg-config libxxhash-dev libhwy-dev libssl-dev libre2-dev libsimdjson-dev doctest-dev"
 
+python=${PYTHON:-python3}
+if ! command -v "$python" >/dev/null; then
+    packages="$packages python3"
+fi
+# A system Python comes without its headers and without venv.
+has_headers='import ensurepip, os, sysconfig; os.stat(os.path.join(sysconfig.get_paths()["include"], "Python.h"))'
+if ! "$python" -c "$has_headers" 2>/dev/null; then
+    packages="$packages python3-dev python3-venv"
+fi
+
 if command -v dpkg-query >/dev/null; then
     missing=""
     for package in $packages; do
@@ -18,19 +28,16 @@ if command -v dpkg-query >/dev/null; then
         fi
         echo "installing:$missing"
         $sudo apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq $missing >/dev/null
+        # shellcheck disable=SC2086
+        $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null
     fi
 fi
 
-python=${PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
     echo "atlascore needs Python 3.10 or newer; set PYTHON to one" >&2
     exit 1
 }
 if [ ! -x .venv/bin/python ]; then
-    "$python" -m venv .venv 2>/dev/null || {
-        echo "cannot make a virtual environment; on Debian: sudo apt-get install -y python3-venv" >&2
-        exit 1
-    }
+    "$python" -m venv .venv
 fi
 exec scripts/build.sh

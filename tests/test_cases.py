@@ -127,8 +127,8 @@ def test_several_mismatches_are_all_named(tmp_path):
 def test_what_is_wrong_with_a_case_is_said_with_its_place(tmp_path, text, place, message):
     with pytest.raises(cases.CaseError) as caught:
         case(tmp_path, text.replace("EXPECT", "{action: ALLOW}"))
-    assert any(f"case.yaml{place}" in line and message in line for line in str(caught.value).splitlines()), (
-        str(caught.value)
+    assert any(f"case.yaml{place}" in line and message in line for line in str(caught.value).splitlines()), str(
+        caught.value
     )
 
 

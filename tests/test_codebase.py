@@ -27,6 +27,7 @@ PYTHON_RANKS = [
     {"scanning", "cases", "adapters"},
     {"demo"},
     {"cli"},
+    {"__main__"},
 ]
 
 
@@ -80,8 +81,7 @@ def test_versions_agree() -> None:
 
 def test_presets_that_ci_uses_exist() -> None:
     names = {
-        p["name"]
-        for p in json.loads((ROOT / "CMakePresets.json").read_text(encoding="utf-8"))["configurePresets"]
+        p["name"] for p in json.loads((ROOT / "CMakePresets.json").read_text(encoding="utf-8"))["configurePresets"]
     }
     assert {"dev", "release", "asan", "tsan", "tidy"} <= names
 
@@ -125,9 +125,7 @@ def test_clang_format() -> None:
     run(str(Path(sys.executable).with_name("clang-format")), "--dry-run", "--Werror", *sources)
 
 
-@pytest.mark.parametrize(
-    "document", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("*/*.md")), ids=lambda p: p.name
-)
+@pytest.mark.parametrize("document", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("*/*.md")), ids=lambda p: p.name)
 def test_links_in_documents_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8")):
         if "://" not in target:

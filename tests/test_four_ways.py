@@ -53,9 +53,7 @@ def events(count: int) -> list[dict]:
     for number in range(count):
         now += float(rng.exponential(0.02))
         who = str(rng.choice(["attacker", "friend", "customer-1", "customer-2", "prompter", "job"]))
-        model = {"prompter": "chat", "job": "other-1"}.get(
-            who, str(rng.choice(["dense", "dense", "other-2"]))
-        )
+        model = {"prompter": "chat", "job": "other-1"}.get(who, str(rng.choice(["dense", "dense", "other-2"])))
         event = {
             "time": round(now, 3) + number * 1e-6,
             "principal": who,
@@ -126,9 +124,7 @@ def test_inline_is_repeatable(stream, inline):
             route = routes.setdefault(place, engine.route(*place))
             vector = event.get("vector")
             x = np.array(vector, np.float32) if vector else event.get("text")
-            assert told(route.decide(event["principal"], x, event["time"])) == inline[number], (
-                f"event {number}"
-            )
+            assert told(route.decide(event["principal"], x, event["time"])) == inline[number], f"event {number}"
 
 
 def test_offline(stream, inline, tmp_path):
@@ -212,9 +208,7 @@ def test_batches(kind, noise, kinds):
     """
     rng = np.random.default_rng(3)
     base = rng.standard_normal(32)
-    text = BATCHES.replace(
-        "dense:", "rows: {kind: classifier, input: {modality: row, mean: 0, std: 1}}\n  dense:"
-    )
+    text = BATCHES.replace("dense:", "rows: {kind: classifier, input: {modality: row, mean: 0, std: 1}}\n  dense:")
     with (
         ac.Engine(ac.Policy.from_text(text), capacity=1000) as one,
         ac.Engine(ac.Policy.from_text(text), capacity=1000) as many,
@@ -224,11 +218,7 @@ def test_batches(kind, noise, kinds):
         for number in range(60):
             now += float(rng.exponential(2))
             rows = int(rng.integers(1, 30)) if number % 3 else 1
-            x = (
-                rng.standard_normal((rows, 32))
-                if noise is None
-                else base + noise * rng.standard_normal((rows, 32))
-            )
+            x = rng.standard_normal((rows, 32)) if noise is None else base + noise * rng.standard_normal((rows, 32))
             x = x.astype(np.float32)
             model = kinds[number % len(kinds)]
             by_row = [told(one.route(model, endpoint="/v1/models").decide(kind, row, now)) for row in x]

@@ -65,9 +65,7 @@ def test_the_default_engine_fits_in_512_mib(engine):
 
 def test_a_million_cold_and_20000_hot_tracks_are_held(engine, full):
     stats = engine.stats()
-    cold = sum(known(engine, f"cold {number}") for number in range(0, 1_000_000, 97)) / len(
-        range(0, 1_000_000, 97)
-    )
+    cold = sum(known(engine, f"cold {number}") for number in range(0, 1_000_000, 97)) / len(range(0, 1_000_000, 97))
     hot = [engine.signals(f"hot {number}", "fraud") for number in range(0, 20_000, 19)]
     assert cold >= 0.97, stats
     assert all(signals["api.request_count"] >= 16 for signals in hot)

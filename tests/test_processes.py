@@ -248,9 +248,7 @@ def test_one_limit_of_100_over_4_processes_admits_100(states):
                 process.kill()
 
 
-STANDING = POLICY.replace(
-    "action: CONSTRAIN, constraints: {scores: label_only}", "action: BLOCK, duration: 1h"
-)
+STANDING = POLICY.replace("action: CONSTRAIN, constraints: {scores: label_only}", "action: BLOCK, duration: 1h")
 
 PROGRAM = """\
 import os, sys, signal

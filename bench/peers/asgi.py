@@ -40,7 +40,8 @@ def asgi_ratelimit() -> tuple[App, App]:
         key = next(value for name, value in scope["headers"] if name == b"authorization")
         return key.decode("latin-1"), "default"
 
-    limited = RateLimitMiddleware(endpoint, authenticate, MemoryBackend(), {r"^/": [Rule(minute=LIMIT)]})
+    backend: Any = MemoryBackend
+    limited = RateLimitMiddleware(endpoint, authenticate, backend(), {r"^/": [Rule(minute=LIMIT)]})
     return limited, endpoint
 
 

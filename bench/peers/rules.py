@@ -16,7 +16,7 @@ Event = Mapping[str, Any]
 Match = Callable[[Event], list[int]]
 
 # A busy honest caller: the first test of the first rules holds, no rule does.
-EVENT = {
+EVENT: dict[str, Any] = {
     "count": 120.0,
     "rate": 2.0,
     "similarity": 0.9,
@@ -133,13 +133,13 @@ def cel_expr_python(rules: list[VolumeRule]) -> Match:
 
 
 def cel_python(rules: list[VolumeRule]) -> Match:
-    import celpy
+    import celpy.adapter
 
     env = celpy.Environment()
     programs = [env.program(env.compile(_cel_source(rule))) for rule in rules]
 
     def match(event: Event) -> list[int]:
-        context = celpy.json_to_cel(dict(event))
+        context: Any = celpy.adapter.json_to_cel(dict(event))
         return [i for i, program in enumerate(programs) if program.evaluate(context)]
 
     return match
@@ -189,7 +189,7 @@ def zen_engine(rules: list[VolumeRule]) -> Match:
         )
         for rule in rules
     ]
-    return lambda event: [i for i, expression in enumerate(compiled) if expression.evaluate(event)]
+    return lambda event: [i for i, expression in enumerate(compiled) if expression.evaluate(dict(event))]
 
 
 GENERAL: dict[str, Callable[[list[VolumeRule]], Match]] = {

@@ -16,10 +16,10 @@ def shingles(text: str) -> list[str]:
     return [text[i : i + 5] for i in range(len(text) - 4)]
 
 
-def rensa_tokens(bins: int) -> Callable[[list[str]], list[int]]:
+def rensa_tokens(bins: int) -> Callable[[list[str]], Any]:
     import rensa
 
-    def digest(tokens: list[str]) -> list[int]:
+    def digest(tokens: list[str]) -> Any:
         sketch = rensa.RMinHash(num_perm=bins, seed=0)
         sketch.update(tokens)
         return sketch.digest()  # work is deferred until it is read
@@ -73,13 +73,15 @@ def _numpy_cosine() -> Callable[[Vector, Vector], float]:
 def _simsimd_cosine() -> Callable[[Vector, Vector], float]:
     import simsimd
 
-    return lambda a, b: 1.0 - simsimd.cosine(a, b)
+    distance: Any = simsimd.cosine
+    return lambda a, b: 1.0 - distance(a, b)
 
 
 def _numkong_cosine() -> Callable[[Vector, Vector], float]:
     import numkong
 
-    return lambda a, b: 1.0 - numkong.angular(a, b)
+    distance: Any = numkong.angular
+    return lambda a, b: 1.0 - distance(a, b)
 
 
 NEAREST: dict[str, Callable[[Vector], Search]] = {

@@ -15,9 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import atlascore as ac
 from memory import resident_bytes
 from rows import Entry, Row, report
+
+import atlascore as ac
 
 KEYS = 50_000_000
 CAPACITY = 1_000_000

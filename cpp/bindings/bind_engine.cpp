@@ -8,6 +8,7 @@
 #include "atlascore/base/clock.hpp"
 #include "bind_policy.hpp"
 #include "bindings.hpp"
+#include "convert.hpp"
 
 namespace py = pybind11;
 
@@ -50,9 +51,16 @@ py::dict stats_of(EngineHolder& self) {
     return out;
 }
 
-py::object signals_of(EngineHolder& self, const std::string& principal, const std::string& model,
-                      double now) {
-    const auto values = self.engine->signals(principal, model, now);
+// The same bytes for a name as decide() takes, whatever is in it.
+std::string name_of(py::handle object, const char* what) {
+    Conversion conversion;
+    std::string_view name;
+    if (!conversion.text(object.ptr(), what, name)) throw py::error_already_set();
+    return std::string(name);
+}
+
+py::object signals_of(EngineHolder& self, py::handle principal, py::handle model, double now) {
+    const auto values = self.engine->signals(name_of(principal, "principal"), name_of(model, "model"), now);
     if (!values) return py::none();
     py::dict out;
     for (const signal::SignalInfo& info : signal::catalogue()) {
@@ -86,8 +94,8 @@ void bind_engine(py::module_& m) {
              py::arg("version"))
         .def("stats", &stats_of)
         .def("signals", &signals_of, py::arg("principal"), py::arg("model"), py::arg("now"))
-        .def("commitment",
-             [](EngineHolder& self, std::string_view name) { return self.engine->commitment(name); })
+        .def("commitment", [](EngineHolder& self,
+                              py::handle name) { return self.engine->commitment(name_of(name, "a name")); })
         .def("reload", [](EngineHolder& self,
                           const CompiledPolicy& policy) { self.engine->reload(policy.policy, policy.names); })
         .def_property_readonly("horizons", [](EngineHolder& self) { return self.engine->horizons(); })

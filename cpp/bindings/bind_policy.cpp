@@ -99,6 +99,12 @@ policy::Model model_of(const py::dict& entry) {
     return model;
 }
 
+// Queries per second that the constraints of an entry leave; 0 when they say nothing.
+double rate_of(const py::dict& entry) {
+    const auto constraints = py::cast<py::dict>(entry["constraints"]);
+    return constraints.contains("rate") ? py::cast<double>(constraints["rate"]) : 0.0;
+}
+
 policy::Response response_of(const py::dict& entry) {
     policy::Response response;
     response.name = py::cast<std::string>(entry["name"]);
@@ -106,8 +112,7 @@ policy::Response response_of(const py::dict& entry) {
     response.where = {list_of<std::string>(entry["models"]), list_of<std::string>(entry["routes"])};
     response.action = action_of(entry["action"]);
     response.constraints = py::cast<std::uint64_t>(entry["constraint_bits"]);
-    const auto constraints = py::cast<py::dict>(entry["constraints"]);
-    if (constraints.contains("rate")) response.rate = py::cast<double>(constraints["rate"]);
+    response.rate = rate_of(entry);
     if (!entry["duration"].is_none()) {
         const auto duration = py::cast<py::dict>(entry["duration"]);
         response.duration =
@@ -131,6 +136,7 @@ policy::Limit limit_of(const py::dict& entry) {
     limit.window = py::cast<double>(entry["window"]);
     limit.action = action_of(entry["action"]);
     limit.constraints = py::cast<std::uint64_t>(entry["constraint_bits"]);
+    limit.rate = rate_of(entry);
     return limit;
 }
 

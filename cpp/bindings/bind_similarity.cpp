@@ -30,8 +30,7 @@ namespace {
 constexpr std::size_t release_values = 1 << 16;
 constexpr py::ssize_t largest_bins = 1 << 20;
 
-// --- arguments
-// ----------------------------------------------------------------------------------------------------
+// --- arguments -----------------------------------------------------------------------------------
 
 [[noreturn]] void raise(PyObject* type, const std::string& message) {
     PyErr_SetString(type, message.c_str());
@@ -191,8 +190,7 @@ PyObject* guarded(Body&& body) noexcept {
     return nullptr;
 }
 
-// --- the functions
-// ------------------------------------------------------------------------------------------------
+// --- the functions -------------------------------------------------------------------------------
 
 PyObject* py_cosine(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
     return guarded([&] {
@@ -343,8 +341,7 @@ PyMethodDef entry(const char* name, FastFunction function, const char* doc) {
             METH_FASTCALL | METH_KEYWORDS, doc};
 }
 
-// --- for tests
-// ----------------------------------------------------------------------------------------------------
+// --- for tests -----------------------------------------------------------------------------------
 
 using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
 

@@ -240,12 +240,17 @@ bool Conversion::shape(Meaning meaning, const policy::Model* model, event::Input
         PyErr_SetString(PyExc_ValueError, "the input array is empty; pass None when the query has no input");
         return false;
     }
+    if (meaning == Meaning::row && model != nullptr && !model->features.empty() &&
+        out.width != model->features.size()) {
+        PyErr_Format(PyExc_ValueError, "a row has %zu values, the policy declares %zu features", out.width,
+                     model->features.size());
+        return false;
+    }
     return true;
 }
 
 bool Conversion::image_shape(const policy::Model* model, event::Input& out) {
     std::size_t height = 0, columns = 0, channels = 1;
-    int image_dimensions;
     if (model != nullptr && !model->shape.empty()) {
         height = model->shape[0];
         columns = model->shape.size() > 1 ? model->shape[1] : 1;
@@ -260,18 +265,24 @@ bool Conversion::image_shape(const policy::Model* model, event::Input& out) {
         channels = static_cast<std::size_t>(buffer_.shape[3]);
     }
     const std::size_t width = height * columns * channels;
-    const auto total = static_cast<std::size_t>(buffer_.len / static_cast<Py_ssize_t>(sizeof(float)));
-    if (width == 0 || total == 0 || total % width != 0) {
-        PyErr_Format(PyExc_ValueError, "an image of %zu x %zu x %zu values does not fit an array of %zu",
-                     height, columns, channels, total);
+    // Whether the dimensions from `first` on are one image: whole, without its only channel, or in one row.
+    const auto is_image = [&](int first) {
+        const auto is = [&](int i, std::size_t size) {
+            return static_cast<std::size_t>(buffer_.shape[first + i]) == size;
+        };
+        const int dimensions = buffer_.ndim - first;
+        if (dimensions == 1) return is(0, width);
+        if (dimensions == 2) return channels == 1 && is(0, height) && is(1, columns);
+        return dimensions == 3 && is(0, height) && is(1, columns) && is(2, channels);
+    };
+    const bool one = is_image(0);
+    if (width == 0 || buffer_.len == 0 || (!one && !is_image(1))) {
+        PyErr_Format(PyExc_ValueError,
+                     "the array's shape does not fit an image of %zu x %zu x %zu values, or a batch of these",
+                     height, columns, channels);
         return false;
     }
-    image_dimensions = buffer_.ndim;
-    out.rows = total / width;
-    if (out.rows > 1 && image_dimensions < 2) {
-        PyErr_SetString(PyExc_ValueError, "a batch of images needs a leading dimension");
-        return false;
-    }
+    out.rows = one ? 1 : static_cast<std::size_t>(buffer_.shape[0]);
     out.kind = event::InputKind::image;
     out.width = width;
     out.height = static_cast<std::uint32_t>(height);

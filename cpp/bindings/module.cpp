@@ -13,4 +13,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used(),
     bind_engine(m);
     bind_fast(m);
     bind_scan(m);
+    bind_testing_scan(m);
 }

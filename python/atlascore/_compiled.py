@@ -50,9 +50,7 @@ class Compiled:
 def _single_constraints(all_constraints: Any) -> list[Constraints]:
     """Each constraint by itself, without repetition, the strictest of a kind first: the log writes that one."""
     parts = {
-        Constraints.from_dict({name: value})
-        for constraints in all_constraints
-        for name, value in constraints.items()
+        Constraints.from_dict({name: value}) for constraints in all_constraints for name, value in constraints.items()
     }
     return sorted(parts, key=_strictness)
 

@@ -54,9 +54,7 @@ def _fields(decision: Decision) -> dict[str, Any]:
     route = decision._route
     fields: dict[str, Any] = dict(_flat(decision._fields or {}))
     principal = decision._principal
-    fields["api.principal"] = (
-        principal.decode("utf-8", "replace") if isinstance(principal, bytes) else principal or ""
-    )
+    fields["api.principal"] = principal.decode("utf-8", "replace") if isinstance(principal, bytes) else principal or ""
     fields |= {"api.model": route.model, "api.method": route.method, "api.endpoint": route.endpoint}
     fields["api.rows"] = decision.rows
     return fields
@@ -104,9 +102,7 @@ def _step(compiled: Compiled, decision: Decision) -> dict[str, Any]:
     """Which of the policy's steps decided, and its entry."""
     name, index, allowed_by = decision._step
     step: dict[str, Any] = {"name": name or "default"}
-    entries = {"response": "responses", "standing": "responses", "limit": "limits", "allow": "allow"}.get(
-        name
-    )
+    entries = {"response": "responses", "standing": "responses", "limit": "limits", "allow": "allow"}.get(name)
     if entries is not None and index < len(compiled.resolved[entries]):
         entry = compiled.resolved[entries][index]
         step["entry"] = entry["name"]
@@ -132,8 +128,7 @@ def _rule_action(compiled: Compiled, decision: Decision, index: int) -> Action:
 
 def _any_glob(globs: list[str], text: str) -> bool:
     return not globs or any(
-        re.fullmatch(re.escape(glob).replace(r"\*", ".*").replace(r"\?", "."), text, re.DOTALL)
-        for glob in globs
+        re.fullmatch(re.escape(glob).replace(r"\*", ".*").replace(r"\?", "."), text, re.DOTALL) for glob in globs
     )
 
 

@@ -102,9 +102,7 @@ class _Located:
         """First line and column, and the line and column after the last character."""
         return self.line, self.column, self.end_line, self.end_column
 
-    def problem(
-        self, path: str, message: str, fix: str = "", severity: Severity = "error", code: str = ""
-    ) -> Problem:
+    def problem(self, path: str, message: str, fix: str = "", severity: Severity = "error", code: str = "") -> Problem:
         """A problem at this node."""
         lines = self.origin.lines
         source = lines[self.line - 1] if self.line <= len(lines) else ""
@@ -328,9 +326,7 @@ class _Composer:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         lines = self._origin.lines
         source = lines[line - 1] if line <= len(lines) else ""
-        self.problems.append(
-            Problem(self._origin.file, line, column, "", message, fix, code="yaml", source=source)
-        )
+        self.problems.append(Problem(self._origin.file, line, column, "", message, fix, code="yaml", source=source))
 
     def _abandon(self, mark: Any, message: str) -> None:
         self._report(mark, message)

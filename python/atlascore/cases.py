@@ -114,8 +114,7 @@ class Entry:
             found[name] = value.tolist() if name == "row" and isinstance(value, np.ndarray) else value
         number = str(index + 1)
         return {
-            name: value.replace("{i}", number) if isinstance(value, str) else value
-            for name, value in found.items()
+            name: value.replace("{i}", number) if isinstance(value, str) else value for name, value in found.items()
         }
 
 
@@ -398,9 +397,7 @@ def _generated(section: _Section, entry: int, text: bool) -> Generated:
 
 
 def _words(source: random.Random, count: int) -> list[str]:
-    return [
-        "".join(source.choices("abcdefghijklmnopqrstuvwxyz", k=source.randint(3, 9))) for _ in range(count)
-    ]
+    return ["".join(source.choices("abcdefghijklmnopqrstuvwxyz", k=source.randint(3, 9))) for _ in range(count)]
 
 
 def _queries(section: _Section) -> slice:
@@ -475,9 +472,7 @@ def _retry_after(section: _Section, key: str) -> Check | None:
 
 def _signals(section: _Section, key: str) -> Check:
     signals = section.below(key)
-    checks = [
-        check for name in signals.names if (check := _between(_signal(name), signals, name)) is not None
-    ]
+    checks = [check for name in signals.names if (check := _between(_signal(name), signals, name)) is not None]
     return lambda decisions: next(filter(None, (check(decisions) for check in checks)), None)
 
 

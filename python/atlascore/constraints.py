@@ -166,9 +166,7 @@ def _round(rows: npt.NDArray[Any], decimals: int) -> None:
     top = _descending(before)[:, :1]
     highest_before = np.take_along_axis(before, top, axis=1)
     highest = np.take_along_axis(rows, top, axis=1)
-    lowered = np.minimum(
-        (highest - step).astype(rows.dtype), np.nextafter(highest, -np.inf, dtype=rows.dtype)
-    )
+    lowered = np.minimum((highest - step).astype(rows.dtype), np.nextafter(highest, -np.inf, dtype=rows.dtype))
     np.copyto(rows, lowered, where=(before < highest_before) & (rows >= highest))
 
 
@@ -201,9 +199,7 @@ def _merge_scores(a: Mapping[str, int] | None, b: Mapping[str, int] | None) -> M
         return b if a is None else a
     if "label_only" in a or "label_only" in b:
         return _LABEL_ONLY
-    return {
-        name: min(a.get(name, b.get(name, 0)), b.get(name, a.get(name, 0))) for name in a.keys() | b.keys()
-    }
+    return {name: min(a.get(name, b.get(name, 0)), b.get(name, a.get(name, 0))) for name in a.keys() | b.keys()}
 
 
 def _strictest(choose: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:

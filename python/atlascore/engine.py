@@ -35,9 +35,7 @@ _AUTOMATIC, _TEXT, _VECTOR, _ROW, _IMAGE, _DIGEST = range(6)
 def _to_float32(x: Any) -> npt.NDArray[np.float32]:
     array = np.asarray(x)
     if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"an input must be text, bytes, a row or an array of numbers, not {_described(x, array)}"
-        )
+        raise TypeError(f"an input must be text, bytes, a row or an array of numbers, not {_described(x, array)}")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused as such
         return np.asarray(array, dtype=np.float32, order="C")  # a number stays one: it is no input
 
@@ -101,9 +99,7 @@ class Engine:
             version=__version__,
         )
         if refused := self._core.stats()["region_refused"]:
-            warnings.warn(
-                f"the state was set aside and a fresh one made: {refused}", RuntimeWarning, stacklevel=2
-            )
+            warnings.warn(f"the state was set aside and a fresh one made: {refused}", RuntimeWarning, stacklevel=2)
 
     @property
     def policy(self) -> Policy:
@@ -173,9 +169,7 @@ class Engine:
     ) -> Decision | None:
         """Tell the engine the model's answer. None, or a decision on the answer when a response rule matched."""
         if not isinstance(decision, Decision):
-            raise TypeError(
-                f"record() needs the decision that decide() returned, not {type(decision).__name__}"
-            )
+            raise TypeError(f"record() needs the decision that decide() returned, not {type(decision).__name__}")
         return decision._route.record(decision, label, scores, text=text, cost=cost, status=status, now=now)
 
     def signals(self, principal: str, model: str) -> dict[str, float]:

@@ -56,9 +56,7 @@ class Policy:
         self._resolved = loaded.resolved
 
     @classmethod
-    def load(
-        cls, path: str | Path, *, mode: Mode | None = None, rules: Sequence[str | Path] = ()
-    ) -> Policy:
+    def load(cls, path: str | Path, *, mode: Mode | None = None, rules: Sequence[str | Path] = ()) -> Policy:
         """The policy in a YAML file; file names in it are relative to its directory.
 
         mode: replaces the one of the file. rules: rule files and directories to add to those that it names.
@@ -99,6 +97,4 @@ class Policy:
         return copy.deepcopy(self._resolved)
 
     def __repr__(self) -> str:
-        return (
-            f"<Policy {self.name!r} mode={self.mode} rules={len(self._resolved['rules'])} {self.hash[:12]}>"
-        )
+        return f"<Policy {self.name!r} mode={self.mode} rules={len(self._resolved['rules'])} {self.hash[:12]}>"

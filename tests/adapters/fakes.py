@@ -26,9 +26,7 @@ class Route:
         return self.engine.decision
 
     def record(self, decision, label=None, scores=None, *, text=None, cost=None, status=200, now=None):
-        self.engine.records.append(
-            SimpleNamespace(label=label, scores=scores, text=text, cost=cost, status=status)
-        )
+        self.engine.records.append(SimpleNamespace(label=label, scores=scores, text=text, cost=cost, status=status))
 
 
 class Engine:
@@ -92,13 +90,7 @@ def chat(content="hi", **more):
 
 def request(app, path=PREDICT, document=None, method="POST", headers=(), messages=None, **scope):
     """What the client sees: status, headers, body, and all messages."""
-    body = (
-        document
-        if isinstance(document, bytes)
-        else b""
-        if document is None
-        else json.dumps(document).encode()
-    )
+    body = document if isinstance(document, bytes) else b"" if document is None else json.dumps(document).encode()
     incoming = messages or [{"type": "http.request", "body": body, "more_body": False}]
     sent = []
 
@@ -120,9 +112,7 @@ def request(app, path=PREDICT, document=None, method="POST", headers=(), message
     asyncio.run(app(full, receive, send))
     start = next((message for message in sent if message["type"] == "http.response.start"), {})
     body = b"".join(message.get("body", b"") for message in sent if message["type"] == "http.response.body")
-    return SimpleNamespace(
-        status=start.get("status"), headers=dict(start.get("headers", ())), body=body, sent=sent
-    )
+    return SimpleNamespace(status=start.get("status"), headers=dict(start.get("headers", ())), body=body, sent=sent)
 
 
 def guarded(app, **engine):

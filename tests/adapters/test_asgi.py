@@ -58,9 +58,7 @@ def test_an_allowed_call_passes_byte_for_byte():
 def test_only_what_is_in_force_has_effects(action):
     app = answering({"predictions": [[0.126, 0.874]]})
     middleware, _ = guarded(app, action=action, constraints=Constraints(scores="label_only", delay=30.0))
-    assert json.loads(request(middleware, document={"instances": [[1]]}).body) == {
-        "predictions": [[0.126, 0.874]]
-    }
+    assert json.loads(request(middleware, document={"instances": [[1]]}).body) == {"predictions": [[0.126, 0.874]]}
 
 
 def test_routes_that_are_not_inference_are_events_without_input():
@@ -105,8 +103,7 @@ def test_what_cannot_be_read_is_a_failure_of_the_event_not_a_block(body):
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda values: (
-        st.lists(values, max_size=4)
-        | st.dictionaries(st.sampled_from(WORDS) | st.text(max_size=3), values, max_size=4)
+        st.lists(values, max_size=4) | st.dictionaries(st.sampled_from(WORDS) | st.text(max_size=3), values, max_size=4)
     ),
     max_leaves=12,
 )

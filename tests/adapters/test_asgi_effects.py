@@ -29,9 +29,7 @@ def test_a_block_is_answered_here():
     middleware, engine = guarded(app, action=BLOCK, retry_after=100.0)
     refused = request(middleware, document={"instances": [[1]]})
     assert refused.status == 429
-    assert json.loads(refused.body) == {
-        "error": "This request was refused because of unusual usage. Decision dec_abc."
-    }
+    assert json.loads(refused.body) == {"error": "This request was refused because of unusual usage. Decision dec_abc."}
     assert refused.headers[b"x-atlascore-decision"] == b"dec_abc"
     assert refused.headers[b"x-should-retry"] == b"false"
     assert 100 <= int(refused.headers[b"retry-after"]) <= 110
@@ -54,9 +52,7 @@ def test_each_route_has_its_own_form_of_refusal():
     problem = json.loads(other.body)
     assert problem["type"].endswith("#abnormal-usage-detected")
     assert (problem["status"], problem["violated-policies"]) == (429, ["usage"])
-    asked = request(
-        middleware, document={"instances": [[1]]}, headers=[("accept", "application/problem+json")]
-    )
+    asked = request(middleware, document={"instances": [[1]]}, headers=[("accept", "application/problem+json")])
     assert json.loads(asked.body)["decision_id"] == "dec_abc"
 
 
@@ -66,9 +62,7 @@ def test_a_head_request_gets_no_body():
 
 
 def test_an_advertised_limit_is_named():
-    text = (
-        "limits: [{name: hidden, max: 1, window: 1h}, {name: minute, max: 120, window: 1m, advertise: true}]"
-    )
+    text = "limits: [{name: hidden, max: 1, window: 1h}, {name: minute, max: 120, window: 1m, advertise: true}]"
     middleware, engine = guarded(
         answering({}), policy=policy(text), action=BLOCK, step=("limit", 1, -1), retry_after=17.0
     )

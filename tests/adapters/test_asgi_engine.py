@@ -163,8 +163,6 @@ def test_behind_a_real_server_the_engine_is_opened_and_closed(tmp_path):
         large = client.post(PREDICT, content=b" " * (3 << 20))
     assert [answer.status_code for answer in seen] == [200, 200, 200, 429]
     assert large.status_code == 429
-    entries = [
-        json.loads(line) for file in (tmp_path / "log").iterdir() for line in file.read_text().splitlines()
-    ]
+    entries = [json.loads(line) for file in (tmp_path / "log").iterdir() for line in file.read_text().splitlines()]
     assert sum(entry.get("action") == "BLOCK" for entry in entries) == 2
     assert "crimson" not in json.dumps(entries)

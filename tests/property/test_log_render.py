@@ -40,9 +40,7 @@ POLICIES = st.fixed_dictionaries(
             max_size=8,
         ),
         "constraints": st.lists(
-            st.tuples(
-                st.sampled_from(["scores", "n", "redact"]), st.sampled_from(['"label_only"', "4", "[1,2]"])
-            ),
+            st.tuples(st.sampled_from(["scores", "n", "redact"]), st.sampled_from(['"label_only"', "4", "[1,2]"])),
             max_size=6,
         ),
     }

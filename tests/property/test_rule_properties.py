@@ -40,13 +40,10 @@ def items(draw) -> tuple[str, object]:
 @st.composite
 def rules(draw) -> dict[str, object]:
     identifiers = {
-        name: dict(draw(st.lists(items(), min_size=1, max_size=3)))
-        for name in draw(st.permutations(["a", "b1", "b2"]))
+        name: dict(draw(st.lists(items(), min_size=1, max_size=3))) for name in draw(st.permutations(["a", "b1", "b2"]))
     }
     condition = draw(
-        st.sampled_from(
-            ["a and 1 of b*", "not a or b1", "all of them", "not (a and not b1) or b2", "a or all of b*"]
-        )
+        st.sampled_from(["a and 1 of b*", "not a or b1", "all of them", "not (a and not b1) or b2", "a or all of b*"])
     )
     return {"title": "t", "logsource": {}, "detection": {**identifiers, "condition": condition}}
 
@@ -107,9 +104,7 @@ def test_double_negation_and_de_morgan(rule, event):
 @given(rules(), events)
 def test_folding_the_event_changes_nothing_without_cased(rule, event):
     if "cased" not in json.dumps(rule):
-        folded = {
-            name: reference.fold(value) if isinstance(value, str) else value for name, value in event.items()
-        }
+        folded = {name: reference.fold(value) if isinstance(value, str) else value for name, value in event.items()}
         assert is_hit(rule, event) == is_hit(rule, folded)
 
 
@@ -170,12 +165,7 @@ def test_no_text_breaks_the_reader_and_every_problem_has_a_position(text):
     for strict in (False, True):
         loaded = read_text(text, "mutated.yml", strict=strict)
         for problem in loaded.problems:
-            assert (
-                problem.file == "mutated.yml"
-                and problem.line >= 1
-                and problem.column >= 1
-                and problem.message
-            )
+            assert problem.file == "mutated.yml" and problem.line >= 1 and problem.column >= 1 and problem.message
         if not loaded.rules and text.strip("- \n"):
             assert loaded.problems or text.lstrip().startswith("#")
         program = RuleSet.build(loaded.rules).program

@@ -13,9 +13,7 @@ from tests.reference import scan_reference as reference
 from atlascore._core import testing_scan
 
 KEYS = st.sampled_from(["a", "b", "c", "a.b", "b.c", "a.b.c", "long key", "\N{SNOWMAN}", 'q"\\', "é.b"])
-TEXTS = st.text(max_size=20) | st.text(
-    st.characters(categories=["Cs"]) | st.sampled_from('a"\\/\n\x01'), max_size=9
-)
+TEXTS = st.text(max_size=20) | st.text(st.characters(categories=["Cs"]) | st.sampled_from('a"\\/\n\x01'), max_size=9)
 NUMBERS = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.none() | st.booleans() | NUMBERS | TEXTS
 VALUES = st.recursive(

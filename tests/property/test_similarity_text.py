@@ -15,9 +15,7 @@ from atlascore._core import testing_similarity as core
 HANGUL = st.characters(min_codepoint=0x1100, max_codepoint=0x11FF) | st.characters(
     min_codepoint=0xAC00, max_codepoint=0xD7A3
 )
-MARKS = st.characters(min_codepoint=0x300, max_codepoint=0x36F) | st.sampled_from(
-    "\u093c\u3099\u09be\u0f71\U0001d165"
-)
+MARKS = st.characters(min_codepoint=0x300, max_codepoint=0x36F) | st.sampled_from("\u093c\u3099\u09be\u0f71\U0001d165")
 TEXTS = st.lists(
     st.text(max_size=20)
     | st.text(st.characters(max_codepoint=127), max_size=100)
@@ -31,9 +29,7 @@ TEXTS = st.lists(
 @pytest.fixture(scope="module")
 def same_unicode():
     if core.unicode_version() != unicodedata.unidata_version:
-        pytest.skip(
-            f"built with Unicode {core.unicode_version()}, this Python has {unicodedata.unidata_version}"
-        )
+        pytest.skip(f"built with Unicode {core.unicode_version()}, this Python has {unicodedata.unidata_version}")
 
 
 def normalised(text: str) -> str:
@@ -100,9 +96,7 @@ def test_equal_bins_estimate_the_jaccard_similarity(seed, share):
     a = " ".join(words[:100])
     b = " ".join(words[round(50 * (1 - share)) : round(50 * (1 - share)) + 100])
     exact = reference.exact_jaccard(a, b)
-    estimates = [
-        similarity.jaccard(similarity.minhash(a, seed=s), similarity.minhash(b, seed=s)) for s in range(64)
-    ]
+    estimates = [similarity.jaccard(similarity.minhash(a, seed=s), similarity.minhash(b, seed=s)) for s in range(64)]
     # The mean of 64 estimates of standard deviation <= 0.0625.
     assert abs(np.mean(estimates) - exact) < 5 * 0.0625 / 8
     assert np.std(estimates) < 0.0625 * 1.5

@@ -1,5 +1,6 @@
 """WindowTable against its twins: any order of events, several windows and keys at once; and its error."""
 
+import functools
 import math
 
 import numpy as np
@@ -8,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.reference.windows_reference import BUCKETS, BucketWindow, ExactWindow
 
+import atlascore as ac
 from atlascore.windows import WindowTable
 
-HORIZONS = st.lists(
-    st.floats(0.01, 1e6) | st.sampled_from([1.0, 10.0, 60.0, 300.0, 3600.0]), min_size=1, max_size=8
-)
+HORIZONS = st.lists(st.floats(0.01, 1e6) | st.sampled_from([1.0, 10.0, 60.0, 300.0, 3600.0]), min_size=1, max_size=8)
 STARTS = st.sampled_from([0.0, 1.0, 1.7e9, 4.2e9]) | st.floats(0, 4e9)
 GAPS = st.one_of(
     st.just(0.0), st.floats(0, 1), st.floats(0, 60), st.floats(0, 1e5), st.floats(-1, 0), st.floats(-100, 0)
@@ -74,6 +74,42 @@ def test_is_exact_until_the_oldest_bucket_holds_events(horizon, start, shares):
     span = horizon * (BUCKETS - 3) / (BUCKETS - 1)
     for number, share in enumerate(sorted(shares), 1):
         assert table.hit("key", start + share * span) == (number,)
+
+
+WINDOWS = st.sampled_from(["1s", "9s", "10s", "15s", "20s", "24s", "1m", "5m", "1h", "30d"])
+
+
+@functools.cache
+def limit_of(most: int, window: str) -> ac.Policy:
+    limit = f"{{name: a, max: {most}, window: {window}}}"
+    return ac.Policy.from_text(f"{{version: 1, mode: enforce, limits: [{limit}]}}")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    WINDOWS,
+    STARTS,
+    st.sampled_from([1, 2, 7, 30]),
+    st.lists(st.floats(0, 0.3) | st.just(0.0), min_size=1, max_size=200),
+)
+def test_a_limit_never_admits_more_than_its_max(window, start, most, shares):
+    """In no window of its length, at any time; and it refuses at most a 31st of the window too early."""
+    policy = limit_of(most, window)
+    seconds = policy.resolved()["limits"][0]["window"]
+    admitted = ExactWindow()
+    now = start
+    with ac.Engine(policy, capacity=10) as engine:
+        route = engine.route("m")
+        for share in shares:
+            now += share * seconds
+            if now > 4294967295:
+                break
+            blur = 4 * math.ulp(now)
+            if route.decide("p", None, now).action == ac.Action.ALLOW:
+                admitted.hit(now)
+                assert admitted.count(now, seconds - blur) <= most
+            else:
+                assert admitted.count(now, seconds * 32 / 31 + blur) == most
 
 
 def poisson(rng, rate, duration):

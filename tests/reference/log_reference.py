@@ -40,9 +40,7 @@ def real(value):
         return sign + "0"
     power = point - 1
     scientific = (
-        digits[0]
-        + ("." + digits[1:] if len(digits) > 1 else "")
-        + f"e{'-' if power < 0 else '+'}{abs(power):02d}"
+        digits[0] + ("." + digits[1:] if len(digits) > 1 else "") + f"e{'-' if power < 0 else '+'}{abs(power):02d}"
     )
     if point <= 0:
         fixed = "0." + "0" * -point + digits

@@ -211,6 +211,4 @@ def matches(rule: dict[str, Any], event: dict[str, Any], signals: dict[str, floa
     conditions = detection.pop("condition")
     detection.pop("timeframe", None)
     truths = {name: search(identifier, everything) for name, identifier in detection.items()}
-    return any(
-        condition(text, truths) for text in (conditions if isinstance(conditions, list) else [conditions])
-    )
+    return any(condition(text, truths) for text in (conditions if isinstance(conditions, list) else [conditions]))

@@ -10,9 +10,7 @@ from tests.reference import constraints_reference as reference
 
 from atlascore.constraints import Constraints
 
-SCORES = st.floats(-1e6, 1e6) | st.sampled_from(
-    [0.0, 0.05, 0.15, 0.25, 0.5, 1.0, math.nan, math.inf, -math.inf]
-)
+SCORES = st.floats(-1e6, 1e6) | st.sampled_from([0.0, 0.05, 0.15, 0.25, 0.5, 1.0, math.nan, math.inf, -math.inf])
 ROWS = st.integers(1, 6).flatmap(
     lambda classes: st.lists(st.lists(SCORES, min_size=classes, max_size=classes), min_size=1, max_size=4)
 )
@@ -159,9 +157,7 @@ def test_without_a_score_constraint_a_copy_comes_back():
     assert edited.tolist() == [0.1, 0.9]
 
 
-@pytest.mark.parametrize(
-    ("scores", "error"), [(["a", "b"], TypeError), (0.5, ValueError), ([[[1.0]]], ValueError)]
-)
+@pytest.mark.parametrize(("scores", "error"), [(["a", "b"], TypeError), (0.5, ValueError), ([[[1.0]]], ValueError)])
 def test_what_is_not_scores_is_refused(scores, error):
     with pytest.raises(error):
         Constraints(scores="label_only").apply_scores(scores)

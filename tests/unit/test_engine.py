@@ -318,6 +318,18 @@ def test_the_log(policy, tmp_path):
         assert stats["log_entries"] >= 10
 
 
+def test_an_exemption_from_what_is_only_logged(tmp_path):
+    """The rule leads to LOG anyway: nothing is lowered, and the log names the response."""
+    (tmp_path / "rules.yml").write_text(RULES)
+    allow = "{name: a, principals: [p], exempt: [atlas.aml.t0024], expires: '2099-01-01T00:00:00Z', reason: r}"
+    policy = ac.Policy.from_text(POLICY + f"allow: [{allow}]", base=tmp_path)
+    with ac.Engine(policy, capacity=100, log=tmp_path / "log") as engine:
+        decision = engine.decide(principal="p", model="m", fields={"client.name": "probe"}, now=NOW)
+        assert decision.action is ac.Action.LOG
+        assert decision.explain()["step"]["name"] == "response"
+        assert engine.flush()
+
+
 def test_commitments_do_not_show_the_name(engine):
     commitment = engine.commitment("key-1")
     assert len(commitment) == 32 and int(commitment, 16) >= 0

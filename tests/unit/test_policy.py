@@ -86,9 +86,7 @@ def test_the_mode_of_the_shipped_policy_can_be_chosen():
 
 def test_a_policy_file_is_loaded_with_paths_relative_to_it(directory):
     file = directory / "policy.yml"
-    file.write_text(
-        "version: 1\nrules: {paths: ['rules/*.yml']}\nlog: {directory: log}\nstate: {region: state}\n"
-    )
+    file.write_text("version: 1\nrules: {paths: ['rules/*.yml']}\nlog: {directory: log}\nstate: {region: state}\n")
     policy = Policy.load(file)
     assert policy.source == str(file)
     assert policy.resolved()["log"] == {"directory": str(directory / "log")}
@@ -304,8 +302,7 @@ def test_what_has_expired_or_exempts_nothing_is_a_warning(directory):
         "policy.yml:2:9: allow[0]: expired at 2020-01-01T00:00:00Z; remove it [warning expired]",
         'policy.yml:2:33: allow[0].exempt: no loaded rule has tag "atlas.aml.t0099"; check the tag '
         "[warning unreachable-exemption]",
-        "policy.yml:3:42: rules.overrides[0].rule: expired at 2020-01-01T00:00:00Z; remove it "
-        "[warning expired]",
+        "policy.yml:3:42: rules.overrides[0].rule: expired at 2020-01-01T00:00:00Z; remove it [warning expired]",
     ]
 
 
@@ -499,8 +496,7 @@ allow:
     assert complaints(directory, text) == [
         'policy.yml:2:7: mode: unknown mode "on"; use enforce or shadow or off',
         'policy.yml:4:23: responses[0].action: unknown action "BLOK"; did you mean "BLOCK"?',
-        'policy.yml:6:5: allow[0]: missing "expires"; an allow entry must end, for example '
-        "2026-12-31T00:00:00Z",
+        'policy.yml:6:5: allow[0]: missing "expires"; an allow entry must end, for example 2026-12-31T00:00:00Z',
     ]
 
 
@@ -538,9 +534,7 @@ def test_what_is_no_policy_at_all(text, complaint):
 
 def test_a_salt_has_32_bytes(directory):
     (directory / "salt.key").write_bytes(b"short")
-    assert (
-        "holds 5 bytes, 32 are needed" in complaints(directory, "privacy: {salt_file: salt.key}")[0]
-    )
+    assert "holds 5 bytes, 32 are needed" in complaints(directory, "privacy: {salt_file: salt.key}")[0]
     (directory / "salt.key").write_bytes(bytes(32))
     data = resolved(directory, "privacy: {salt_file: salt.key}")
     assert data["privacy"] == {"principals": "commitment", "salt_file": str(directory / "salt.key")}

@@ -68,9 +68,7 @@ def test_the_published_rule_loads_with_every_reading_reported():
 
 def test_a_message_shows_the_place_and_the_strict_form():
     problem = load_rules([PUBLISHED]).problems[1]
-    message = (
-        "'>50' is text in Sigma and never equals a number, read as gt 50; write api.request_count|gt: 50"
-    )
+    message = "'>50' is text in Sigma and never equals a number, read as gt 50; write api.request_count|gt: 50"
     assert problem.render().splitlines() == [
         f"{PUBLISHED}:14:24: detection.filter_volume: {message} [warning quoted-comparison]",
         "        api.request_count: '>50'",
@@ -248,15 +246,11 @@ def test_tags_are_read_as_the_table_of_spellings_says(written, normalized, compa
     assert loaded.rules[0].tags == (written,)
     assert loaded.rules[0].normalized_tags == (normalized,)
     for found, expected in ((loaded, compat), (read_text(text, "r.yml", strict=True), strict)):
-        assert [f"{problem.severity} {problem.code}" for problem in found.problems] == (
-            [expected] if expected else []
-        )
+        assert [f"{problem.severity} {problem.code}" for problem in found.problems] == ([expected] if expected else [])
 
 
 def test_unknown_techniques_are_kept_as_tags_only():
-    rule = load_text(with_lines(tags="tags: [atlas.aml.t9999, atlas.aml.t0024.002, atlas.aml.ta0010]")).rules[
-        0
-    ]
+    rule = load_text(with_lines(tags="tags: [atlas.aml.t9999, atlas.aml.t0024.002, atlas.aml.ta0010]")).rules[0]
     assert rule.techniques == ("AML.T0024.002",)
 
 
@@ -282,8 +276,7 @@ def test_rules_are_found_by_id_written_id_and_name():
 
 def test_more_than_eight_windows_are_an_error_that_lists_them():
     documents = [
-        with_lines(id=f"id: 74d40636-4f0e-4526-b948-c3dba5c3160{i}", timeframe=f"timeframe: {i + 1}m")
-        for i in range(9)
+        with_lines(id=f"id: 74d40636-4f0e-4526-b948-c3dba5c3160{i}", timeframe=f"timeframe: {i + 1}m") for i in range(9)
     ]
     assert len(load_text("---\n".join(documents[:8])).rules) == 8
     with pytest.raises(RuleError, match=r"60 s, 120 s, .* 540 s") as caught:
@@ -322,9 +315,7 @@ def test_explanations_name_what_each_leaf_saw():
         for child in node.get("and", []) + node.get("or", []) + node.get("not", []):
             walk(child)
         if "operator" in node:
-            leaves.append(
-                (node.get("field") or node["signal"], node["operand"], node["value"], node["result"])
-            )
+            leaves.append((node.get("field") or node["signal"], node["operand"], node["value"], node["result"]))
 
     walk(tree)
     assert tree["result"] is False
@@ -338,9 +329,7 @@ def test_explanations_name_what_each_leaf_saw():
 def test_a_bound_program_reads_no_constant_field():
     rules = load_rules(["builtin"])
     constants = {"api.method": "predict", "api.endpoint": "/v1/models/x", "api.model": "x"}
-    bound = rules.program.bind(
-        {**constants, "logsource.product": "llm_gateway", "logsource.category": "api_activity"}
-    )
+    bound = rules.program.bind({**constants, "logsource.product": "llm_gateway", "logsource.category": "api_activity"})
     assert bound.fields() == []
     assert len(bound) == len(rules.program)
     assert bound.signals() == rules.program.signals()

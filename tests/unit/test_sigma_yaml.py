@@ -94,8 +94,7 @@ def test_bad_yaml_has_a_position(text, line, column, message):
 def test_what_aliases_expand_to_is_bounded():
     levels = ["a: &a [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"]
     levels += [
-        f"{c}: &{c} [{', '.join(f'*{p}' for _ in range(10))}]"
-        for p, c in zip("abcdefgh", "bcdefghi", strict=True)
+        f"{c}: &{c} [{', '.join(f'*{p}' for _ in range(10))}]" for p, c in zip("abcdefgh", "bcdefghi", strict=True)
     ]
     _, problems = compose("\n".join(levels), "f.yml")
     assert ["more than 1000000 nodes" in problem.message for problem in problems] == [True]
@@ -109,8 +108,4 @@ def test_documents_before_a_broken_one_are_kept():
 
 
 def test_a_byte_order_mark_is_ignored():
-    assert (
-        to_python(load_all("\ufeffa: 1", "f")[0])
-        == to_python(load_all("\ufeffa: 1".encode(), "f")[0])
-        == {"a": 1}
-    )
+    assert to_python(load_all("\ufeffa: 1", "f")[0]) == to_python(load_all("\ufeffa: 1".encode(), "f")[0]) == {"a": 1}

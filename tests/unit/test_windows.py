@@ -163,9 +163,7 @@ def test_tables_that_cannot_be(capacity, horizons):
         WindowTable(capacity, horizons)
 
 
-@pytest.mark.parametrize(
-    "arguments", [(), (10,), ("10", [60]), (10, 60), (10, ["a"]), (10, [60], 5), (1.5, [60])]
-)
+@pytest.mark.parametrize("arguments", [(), (10,), ("10", [60]), (10, 60), (10, ["a"]), (10, [60], 5), (1.5, [60])])
 def test_tables_of_other_types(arguments):
     with pytest.raises(TypeError):
         WindowTable(*arguments)

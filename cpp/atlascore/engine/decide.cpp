@@ -47,7 +47,8 @@ struct Engine::Pass {
     std::uint64_t principal_tag = 0;
     TrackTable::Track track{};
     track::HotTrack* hot = nullptr;
-    const policy::AllowEntry* allowed = nullptr;
+    bool allowed = false;         // some allow entry is about this caller
+    bool allowed_limits = false;  // one of them exempts from limits
     track::Standing standing{};
     bool standing_active = false;
     double rate = 0;                        // strictest rate among the constraints in force
@@ -56,10 +57,13 @@ struct Engine::Pass {
     bool batch = false;
     Observation observation{};
     const track::HotSlab* history = nullptr;  // what summaries are read from
-    std::size_t limits_reserved = 0;
+    std::uint64_t limits_reserved = 0;        // one bit for each of the route's limits
 
     std::uint64_t rows() const noexcept { return decision.rows; }
     bool enforced() const noexcept { return policy.mode == policy::Mode::enforce; }
+    void limit_rate(double to_rate) noexcept {
+        if (to_rate > 0) rate = rate == 0 ? to_rate : std::min(rate, to_rate);
+    }
     void raise(Action action, log::Step step, std::uint16_t index) noexcept {
         if (action <= decision.action) return;
         decision.action = action;
@@ -84,7 +88,7 @@ Fault Engine::decide(const Binding& binding, const Query& query, Decision& decis
     if (!binding.route.allow.empty()) check_allowed(pass);
     if (check_standing(pass) && check_limits(pass)) {
         if (const Fault fault = read_input(pass); fault != Fault::none) {
-            take_back_limits(pass, pass.limits_reserved);
+            take_back_limits(pass);
             return fault;
         }
         read_signals(pass, rule::Phase::request);
@@ -97,14 +101,29 @@ Fault Engine::decide(const Binding& binding, const Query& query, Decision& decis
     return Fault::none;
 }
 
+// Whether an allow entry of this route is about the caller, now.
+bool Engine::allows(const Pass& pass, const policy::AllowEntry& entry) const noexcept {
+    return pass.query.now < entry.expires && policy::any_match(entry.principals, pass.query.principal);
+}
+
 void Engine::check_allowed(Pass& pass) const noexcept {
     for (const std::uint16_t index : pass.binding.route.allow) {
         const policy::AllowEntry& entry = pass.policy.allow[index];
-        if (pass.query.now >= entry.expires || !policy::any_match(entry.principals, pass.query.principal))
-            continue;
-        pass.allowed = &entry;
-        return;
+        if (!allows(pass, entry)) continue;
+        pass.allowed = true;
+        pass.allowed_limits |= entry.limits;
     }
+}
+
+// The first allow entry that exempts the caller from a rule; null when none does.
+const policy::AllowEntry* Engine::exemption(const Pass& pass, std::uint16_t rule) const noexcept {
+    if (!pass.allowed) return nullptr;
+    for (const std::uint16_t index : pass.binding.route.allow) {
+        const policy::AllowEntry& entry = pass.policy.allow[index];
+        const bool named = std::find(entry.rules.begin(), entry.rules.end(), rule) != entry.rules.end();
+        if (named && allows(pass, entry)) return &entry;
+    }
+    return nullptr;
 }
 
 // False: a standing BLOCK answers, and nothing else is looked at.
@@ -119,18 +138,14 @@ bool Engine::check_standing(Pass& pass) noexcept {
     }
     const policy::Response* response = pass.binding.route.policy->marked(standing.response);
     if (response == nullptr || !pass.enforced()) return true;  // the policy has dropped it since
-    const auto exempt = [&](std::uint16_t rule) {
-        return std::find(pass.allowed->rules.begin(), pass.allowed->rules.end(), rule) !=
-               pass.allowed->rules.end();
-    };
-    if (pass.allowed != nullptr && std::all_of(response->rules.begin(), response->rules.end(), exempt))
-        return true;
+    const auto exempt = [&](std::uint16_t rule) { return exemption(pass, rule) != nullptr; };
+    if (pass.allowed && std::all_of(response->rules.begin(), response->rules.end(), exempt)) return true;
     pass.standing_active = true;
     const auto index = static_cast<std::uint16_t>(response - pass.policy.responses.data());
     pass.raise(static_cast<Action>(standing.action), log::Step::standing, index);
     pass.decision.would = pass.decision.action;
     pass.decision.constraints |= response->constraints;
-    if (response->rate > 0) pass.rate = response->rate;
+    pass.limit_rate(response->rate);
     if (pass.decision.action != Action::block) return true;
     pass.decision.retry_after = standing.until - pass.track.newest;
     return false;
@@ -147,29 +162,33 @@ std::uint64_t Engine::limit_tag(const Pass& pass, const policy::Limit& limit,
 
 // False: a limit refuses the query.
 bool Engine::check_limits(Pass& pass) noexcept {
-    if (pass.allowed != nullptr && pass.allowed->limits) return true;
+    if (pass.allowed_limits || pass.policy.mode == policy::Mode::off) return true;
     const auto& indexes = pass.binding.route.limits;
     for (std::size_t i = 0; i < indexes.size(); ++i) {
         const policy::Limit& limit = pass.policy.limits[indexes[i]];
         const auto verdict = limits_.reserve(limit_tag(pass, limit, indexes[i]), pass.binding.limit_shapes[i],
                                              pass.query.now, limit.rows ? pass.rows() : 1, limit.max);
-        pass.limits_reserved = i + 1;
-        if (verdict.admitted) continue;
+        if (verdict.admitted) {
+            pass.limits_reserved |= std::uint64_t{1} << i;
+            continue;
+        }
         pass.decision.would = std::max(pass.decision.would, limit.action);
         if (!pass.enforced()) continue;
         region_.add(base::Counter::limit_refusals);
         pass.raise(limit.action, log::Step::limit, indexes[i]);
         pass.decision.constraints |= limit.constraints;
+        pass.limit_rate(limit.rate);
         if (limit.action != Action::block) continue;
         pass.decision.retry_after = verdict.retry_after;
-        take_back_limits(pass, i);
+        take_back_limits(pass);
         return false;
     }
     return true;
 }
 
-void Engine::take_back_limits(Pass& pass, std::size_t count) noexcept {
-    for (std::size_t i = 0; i < count; ++i) {
+void Engine::take_back_limits(Pass& pass) noexcept {
+    for (std::uint64_t left = pass.limits_reserved; left != 0; left &= left - 1) {
+        const auto i = static_cast<std::size_t>(__builtin_ctzll(left));
         const std::uint16_t index = pass.binding.route.limits[i];
         const policy::Limit& limit = pass.policy.limits[index];
         limits_.take_back(limit_tag(pass, limit, index), pass.binding.limit_shapes[i], pass.query.now,
@@ -313,23 +332,22 @@ void Engine::respond(Pass& pass) noexcept {
         if (mode == policy::Mode::off) continue;
         decision.rules[kept++] = rule;
         Action action = effect.action;
-        const bool exempt = pass.allowed != nullptr &&
-                            std::find(pass.allowed->rules.begin(), pass.allowed->rules.end(), rule) !=
-                                pass.allowed->rules.end();
-        if (exempt && action > Action::log) {
+        const policy::AllowEntry* exempt = exemption(pass, rule);
+        const bool lowered = exempt != nullptr && action > Action::log;
+        if (lowered) {
             action = Action::log;
-            decision.allowed_by = static_cast<std::uint16_t>(pass.allowed - pass.policy.allow.data());
+            decision.allowed_by = static_cast<std::uint16_t>(exempt - pass.policy.allow.data());
         }
         decision.would = std::max(decision.would, action);
         if (mode != policy::Mode::enforce) continue;
-        if (!exempt) {
+        if (exempt == nullptr) {
             decision.constraints |= effect.constraints;
             pass.responses |= effect.responses;
         }
         const auto response =
             static_cast<std::uint16_t>(effect.responses == 0 ? 0 : __builtin_ctzll(effect.responses));
-        pass.raise(action, exempt ? log::Step::allow : log::Step::response,
-                   exempt ? decision.allowed_by : response);
+        pass.raise(action, lowered ? log::Step::allow : log::Step::response,
+                   lowered ? decision.allowed_by : response);
     }
     decision.rule_count = kept;
     if (pass.binding.route.model == nullptr && pass.policy.mode != policy::Mode::off) {
@@ -342,12 +360,11 @@ void Engine::respond(Pass& pass) noexcept {
 // A `rate` constraint in force: what exceeds it is refused.
 void Engine::apply_rate(Pass& pass) noexcept {
     for (std::uint64_t rated = pass.responses & pass.binding.route.rated; rated != 0; rated &= rated - 1) {
-        const double rate = pass.policy.responses[static_cast<std::size_t>(__builtin_ctzll(rated))].rate;
-        pass.rate = pass.rate == 0 ? rate : std::min(pass.rate, rate);
+        pass.limit_rate(pass.policy.responses[static_cast<std::size_t>(__builtin_ctzll(rated))].rate);
     }
     if (pass.rate == 0 || pass.decision.action == Action::block) return;
     if (tracks_.within_rate(pass.track, pass.track.newest, pass.rate, pass.rows())) return;
-    pass.raise(Action::block, log::Step::response, pass.decision.step_index);
+    pass.raise(Action::block, pass.decision.step, pass.decision.step_index);
     pass.decision.would = Action::block;
     pass.decision.retry_after = 1 / pass.rate;
 }
@@ -357,7 +374,7 @@ void Engine::commit(Pass& pass) noexcept {
     Decision& decision = pass.decision;
     if (pass.responses & pass.binding.route.lasting) make_standing(pass);
     if (decision.action == Action::block) {
-        take_back_limits(pass, pass.limits_reserved);
+        take_back_limits(pass);
         return;
     }
     decision.committed = true;

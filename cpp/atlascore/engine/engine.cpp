@@ -165,6 +165,10 @@ std::shared_ptr<const Binding> Engine::bind(const std::string& model, const std:
             binding->reads_global |= ref.scope == signal::Scope::global;
         }
     }
+    if (binding->route.limits.size() > route_limit_count) {
+        throw base::Error("more than " + std::to_string(route_limit_count) + " limits apply to the model " +
+                          model);
+    }
     for (const std::uint16_t limit : binding->route.limits) {
         binding->limit_shapes.push_back(
             track::LimitTable::shape(binding->route.policy->spec().limits[limit].window));

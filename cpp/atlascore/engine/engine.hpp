@@ -33,8 +33,9 @@ namespace atlascore::engine {
 
 using policy::Action;
 
-inline constexpr std::size_t rule_limit = 32;    // matched rules that one decision can name
-inline constexpr std::size_t signal_limit = 32;  // signals that one route can read per phase
+inline constexpr std::size_t rule_limit = 32;         // matched rules that one decision can name
+inline constexpr std::size_t route_limit_count = 64;  // limits that can apply to one route
+inline constexpr std::size_t signal_limit = 32;       // signals that one route can read per phase
 // Rows of one batch that enter the sequence signals: the first and the last 128. The others count as volume.
 inline constexpr std::size_t sequence_rows = 256;
 
@@ -188,7 +189,9 @@ class Engine {
     void name_for_log(Binding& binding, const std::string& model, const std::string& method,
                       const std::string& endpoint);
     track::ModelReferences* references_of(std::uint64_t model_tag, track::ScaleSample** sample);
+    bool allows(const Pass& pass, const policy::AllowEntry& entry) const noexcept;
     void check_allowed(Pass& pass) const noexcept;
+    const policy::AllowEntry* exemption(const Pass& pass, std::uint16_t rule) const noexcept;
     bool check_standing(Pass& pass) noexcept;
     bool check_limits(Pass& pass) noexcept;
     Fault read_input(Pass& pass) noexcept;
@@ -199,7 +202,7 @@ class Engine {
     void commit(Pass& pass) noexcept;
     void commit_input(Pass& pass) noexcept;
     void make_standing(Pass& pass) noexcept;
-    void take_back_limits(Pass& pass, std::size_t count) noexcept;
+    void take_back_limits(Pass& pass) noexcept;
     std::uint64_t limit_tag(const Pass& pass, const policy::Limit& limit, std::uint16_t index) const noexcept;
     void observe_batch(Pass& pass) noexcept;
     Fault make_sketch(const Pass& pass, std::size_t row, track::Sketch& sketch) const noexcept;

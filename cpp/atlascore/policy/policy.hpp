@@ -61,6 +61,7 @@ struct Limit {
     double window = 0;  // seconds
     Action action = Action::block;
     std::uint64_t constraints = 0;
+    double rate = 0;  // of the constraints: queries per second; 0 none
 };
 
 struct AllowEntry {

@@ -5,7 +5,9 @@
 namespace atlascore::signal {
 namespace {
 
-constexpr std::uint8_t scope_bit(Scope scope) { return static_cast<std::uint8_t>(1u << static_cast<unsigned>(scope)); }
+constexpr std::uint8_t scope_bit(Scope scope) {
+    return static_cast<std::uint8_t>(1u << static_cast<unsigned>(scope));
+}
 constexpr std::uint8_t track_only = scope_bit(Scope::track);
 constexpr std::uint8_t counted = track_only | scope_bit(Scope::principal) | scope_bit(Scope::global);
 
@@ -26,9 +28,13 @@ constexpr std::array<SignalInfo, signal_count> table{{
 
 }  // namespace
 
-std::span<const SignalInfo> catalogue() noexcept { return table; }
+std::span<const SignalInfo> catalogue() noexcept {
+    return table;
+}
 
-const SignalInfo& info(Signal signal) noexcept { return table[static_cast<std::size_t>(signal)]; }
+const SignalInfo& info(Signal signal) noexcept {
+    return table[static_cast<std::size_t>(signal)];
+}
 
 std::optional<Signal> find(std::string_view name) noexcept {
     for (const SignalInfo& entry : table) {

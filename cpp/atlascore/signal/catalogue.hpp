@@ -25,11 +25,11 @@ enum class Scope : std::uint8_t { track, principal, global };
 struct SignalInfo {
     Signal id;
     std::string_view name;
-    std::string_view unit;         // "queries", "queries/s", "ratio"
-    bool windowed;                 // depends on the rule's timeframe
-    bool needs_input;              // missing for a query without a comparable input
-    std::uint8_t scopes;           // bit per Scope
-    std::uint16_t minimum;         // observations below which the signal is missing
+    std::string_view unit;  // "queries", "queries/s", "ratio"
+    bool windowed;          // depends on the rule's timeframe
+    bool needs_input;       // missing for a query without a comparable input
+    std::uint8_t scopes;    // bit per Scope
+    std::uint16_t minimum;  // observations below which the signal is missing
     std::string_view description;
 };
 

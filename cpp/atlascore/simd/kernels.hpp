@@ -14,8 +14,7 @@
 
 namespace atlascore::simd {
 
-// --- floats
-// -------------------------------------------------------------------------------------------------------
+// --- floats --------------------------------------------------------------------------------------
 
 // 0.02 ns a value.
 float dot(const float* a, const float* b, std::size_t count) noexcept;
@@ -66,8 +65,7 @@ void pack_halves(const float* x, std::uint16_t* out) noexcept;
 // Squared Euclidean distance from x[64] to `count` rows of 64 halves. 4 ns a row.
 void squared_distances(const float* x, const std::uint16_t* rows, std::size_t count, float* out) noexcept;
 
-// --- signatures
-// ---------------------------------------------------------------------------------------------------
+// --- signatures ----------------------------------------------------------------------------------
 
 // Equal bytes of 64-byte signatures: x against `count` rows that start `stride` bytes apart. 2 ns a row.
 void equal_bytes(const std::uint8_t* x, const std::uint8_t* rows, std::size_t stride, std::size_t count,
@@ -77,8 +75,7 @@ void hamming(std::uint64_t x, const std::uint64_t* words, std::size_t count, std
 // into[i] = min(into[i], from[i]).
 void min_merge(std::uint64_t* into, const std::uint64_t* from, std::size_t count) noexcept;
 
-// --- text
-// ---------------------------------------------------------------------------------------------------------
+// --- text ----------------------------------------------------------------------------------------
 
 // Bytes before the first one >= 0x80.
 std::size_t ascii_prefix(const char* text, std::size_t size) noexcept;
@@ -90,8 +87,7 @@ std::size_t fold_ascii(const char* text, std::size_t size, bool after_space, cha
 // Reads up to 64 bytes behind the last window and writes up to 8 words behind out + count. 0.4 ns a window.
 void hash_windows5(const char* text, std::size_t count, std::uint64_t flip, std::uint64_t* out) noexcept;
 
-// --- targets
-// ------------------------------------------------------------------------------------------------------
+// --- targets -------------------------------------------------------------------------------------
 
 // The instruction set whose code runs, as the code itself reports it: "AVX3", "AVX2", "SSE4", "NEON" ...
 const char* active_target() noexcept;

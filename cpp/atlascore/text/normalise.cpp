@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "atlascore/simd/kernels.hpp"
 #include "atlascore/text/unicode.hpp"
@@ -37,6 +38,14 @@ bool ascii(char c) noexcept {
     return static_cast<unsigned char>(c) < 0x80;
 }
 
+// The next eight bytes are all ASCII: worth leaving the code points for the vectors.
+bool ascii_ahead(const char* at, const char* end) noexcept {
+    std::uint64_t bytes;
+    if (end - at < static_cast<std::ptrdiff_t>(sizeof bytes)) return false;
+    std::memcpy(&bytes, at, sizeof bytes);
+    return (bytes & 0x8080808080808080ull) == 0;
+}
+
 }  // namespace
 
 std::size_t Normaliser::next(char* out, std::size_t capacity) noexcept {
@@ -51,7 +60,8 @@ std::size_t Normaliser::next(char* out, std::size_t capacity) noexcept {
         const char* at = at_;
         const char32_t code = decode_utf8(at, end_);
         if (is_plain(code)) {
-            out = take_plain(flush(out), limit);
+            out = flush(out);
+            if (out < limit) out = take_plain(out, limit);
         } else {
             at_ = at;
             out = take(code, out);
@@ -98,6 +108,7 @@ char* Normaliser::take_plain(char* out, char* limit) noexcept {
         held = code;
         last = at;
         at = after;
+        if (ascii_ahead(at, end_)) break;
     }
     out = std::copy(at_, last, out);
     if (last != at_) after_space_ = out[-1] == ' ';

@@ -1,6 +1,7 @@
 #include "atlascore/track/recent.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -16,11 +17,12 @@ constexpr std::size_t first_kept = recent_count;
 constexpr std::size_t first_anchor = recent_count + kept_count;
 constexpr int kept_tries = 4;
 
-// --- outcomes
-// ----------------------------------------------------------------------------------------------------- word
-// 0: tag 8 | flags 8 | 16 for the distance or margin of later signals | time 32, in 1/64 s, modulo 2^32 (776
-// days) word 1: tag 8 | survival 8, in 1/255 | 16 for the label of later signals | digest 32 The tag is the
-// round of the ring mixed with the owner, equal in both words of one outcome.
+// --- outcomes ------------------------------------------------------------------------------------
+//
+//   word 0   tag 8 | flags 8 | 16 for distance or margin | time 32, in 1/64 s, modulo 2^32 (776 days)
+//   word 1   tag 8 | survival 8, in 1/255 | 16 for the label | digest 32
+//
+// The tag is the round of the ring mixed with the owner, equal in both words of one outcome.
 
 constexpr double ticks_per_second = 64.0;
 enum OutcomeFlag : std::uint8_t {
@@ -52,30 +54,47 @@ std::uint8_t survival_byte(const Observation& o) noexcept {
                       : 0;
 }
 
-// Sums without branches: what an outcome is follows no pattern that a processor could learn.
-struct Tally {
-    std::uint32_t queries = 0, duplicates = 0, originals = 0, near = 0, survivals = 0, survival_sum = 0;
-
-    void add(std::uint32_t flags, std::uint32_t survival, bool counts) noexcept {
-        const std::uint32_t once = counts, repeated = once & (flags >> 1 & 1), original = once & ~repeated;
-        const std::uint32_t known = original & (flags >> 2 & 1);
-        queries += once;
-        duplicates += repeated;
-        originals += original & (flags >> 3 & 1);
-        near += original & flags & 1;
-        survivals += known;
-        survival_sum += survival & (0u - known);
-    }
-    static double ratio(double part, std::uint32_t whole) noexcept {
-        return whole < minimum_outcomes ? std::numeric_limits<double>::quiet_NaN() : part / whole;
-    }
-    WindowSummary summary() const noexcept {
-        return {ratio(survival_sum / 255.0, survivals), ratio(near, originals), ratio(duplicates, queries)};
-    }
+// Counts of 8 bits side by side in one word, so that an outcome costs one addition and no branch; what an
+// outcome is follows no pattern that a processor could learn.
+enum TallyShift {
+    count_queries = 0,
+    count_duplicates = 8,
+    count_originals = 16,
+    count_near = 24,
+    count_compared = 32,
+    sum_survival = 40
 };
 
-// --- history
-// ------------------------------------------------------------------------------------------------------
+constexpr std::array<std::uint64_t, 16> tally_of_flags = [] {
+    std::array<std::uint64_t, 16> table{};
+    for (std::uint64_t flags = 0; flags < 16; ++flags) {
+        const bool original = (flags & duplicate) == 0;
+        table[flags] = 1ull << count_queries | static_cast<std::uint64_t>(!original) << count_duplicates |
+                       static_cast<std::uint64_t>(original && flags & comparable) << count_originals |
+                       static_cast<std::uint64_t>(original && flags & near_pair) << count_near |
+                       static_cast<std::uint64_t>(original && flags & compared) << count_compared;
+    }
+    return table;
+}();
+
+std::uint64_t tally(std::uint64_t flags, std::uint64_t survival) noexcept {
+    const std::uint64_t counts = tally_of_flags[flags & 15];
+    return counts + (survival * (counts >> count_compared & 1) << sum_survival);
+}
+
+double ratio(double part, std::uint64_t whole) noexcept {
+    return whole < minimum_outcomes ? std::numeric_limits<double>::quiet_NaN()
+                                    : part / static_cast<double>(whole);
+}
+
+WindowSummary summary_of(std::uint64_t sum) noexcept {
+    const auto count = [sum](TallyShift shift) { return sum >> shift & 255; };
+    return {ratio(static_cast<double>(sum >> sum_survival) / 255.0, count(count_compared)),
+            ratio(static_cast<double>(count(count_near)), count(count_originals)),
+            ratio(static_cast<double>(count(count_duplicates)), count(count_queries))};
+}
+
+// --- history -------------------------------------------------------------------------------------
 
 // What of the history can be compared with a sketch: sequence words (0: not this one) of published slots of
 // its space.
@@ -292,25 +311,24 @@ void HotSlab::commit(const Sketch& sketch, const Observation& observation, doubl
 }
 
 WindowSummary HotSlab::summary(double now, double window, const Observation* pending) const noexcept {
-    Tally tally;
     const std::uint64_t tag_owner = owner();
     const std::uint32_t head = shared_load(outcome_head, std::memory_order_acquire);
     const std::uint32_t newest = pending ? outcome_count - 1 : outcome_count;
     const std::uint32_t count = std::min<std::uint32_t>(head, newest);
     const std::uint32_t now_ticks = ticks(now);
     const auto window_ticks =
-        static_cast<std::int32_t>(std::ceil(std::clamp(window * ticks_per_second, 0.0, 2147483647.0)));
+        static_cast<std::uint32_t>(std::ceil(std::clamp(window * ticks_per_second, 0.0, 2147483647.0)));
+    std::uint64_t sum = pending ? tally(flags_of(*pending), survival_byte(*pending)) : 0;
     for (std::uint32_t ticket = head - count; ticket != head; ++ticket) {
         const auto& words = outcomes[ticket % outcome_count].words;
         const std::uint64_t first = shared_load(words[0]), second = shared_load(words[1]);
-        const std::uint8_t tag = outcome_tag(ticket, tag_owner);
-        const bool whole = (first >> 56 == tag) & (second >> 56 == tag);
-        const auto age = static_cast<std::int32_t>(now_ticks - static_cast<std::uint32_t>(first));
-        tally.add(static_cast<std::uint8_t>(first >> 48), static_cast<std::uint8_t>(second >> 48),
-                  whole & (age >= 0) & (age < window_ticks));
+        const std::uint64_t tag = outcome_tag(ticket, tag_owner);
+        // As unsigned numbers, outcomes of the future are too old.
+        const bool counts = (first >> 56 == tag) & (second >> 56 == tag) &
+                            (now_ticks - static_cast<std::uint32_t>(first) < window_ticks);
+        sum += tally(first >> 48, second >> 48 & 255) & (0 - static_cast<std::uint64_t>(counts));
     }
-    if (pending) tally.add(flags_of(*pending), survival_byte(*pending), true);
-    return tally.summary();
+    return summary_of(sum);
 }
 
 }  // namespace atlascore::track

@@ -64,8 +64,7 @@ double quantile(const Distribution& d, double share) noexcept {
     return edges[reference_bins];
 }
 
-// --- the reservoir
-// ------------------------------------------------------------------------------------------------
+// --- the reservoir -------------------------------------------------------------------------------
 
 // Uniform in [0, 1), the same for a principal's place always: traffic cannot improve it.
 double priority(std::uint64_t principal, std::uint32_t place) noexcept {
@@ -166,8 +165,7 @@ void enter_reservoir(ModelReferences& r, const Update& u, bool own) noexcept {
     write_slot(r.meta[at], r.rows[at], pack(u.sketch), u.digest, u.space, u.principal);
 }
 
-// --- the contributors
-// ---------------------------------------------------------------------------------------------
+// --- the contributors ----------------------------------------------------------------------------
 
 // A principal's record is one of four.
 std::size_t contributor_set(std::uint64_t principal) noexcept {
@@ -208,8 +206,7 @@ void add_one(std::uint16_t& count) noexcept {
     if (before != std::numeric_limits<std::uint16_t>::max()) shared_store(count, before + 1);
 }
 
-// --- the distribution
-// ---------------------------------------------------------------------------------------------
+// --- the distribution ----------------------------------------------------------------------------
 
 constexpr std::size_t state_words = (sizeof(Distribution) - sizeof(std::uint64_t)) / sizeof(std::uint64_t);
 

@@ -9,7 +9,8 @@
 // principals:
 //   - a principal has at most 4 of the 256 reservoir entries, drawn by a hash of the principal, not by its
 //     traffic;
-//   - of the first 1,000 samples no principal gives more than an eighth (and none tries more than 1,000 times,
+//   - of the first 1,000 samples no principal gives more than an eighth (and none tries more than 1,000
+//   times,
 //     which bounds the cost where there are too few principals);
 //   - after its share a principal updates once a minute; after the 1,000 samples only 1 % of all queries do,
 //     chosen by their digest;

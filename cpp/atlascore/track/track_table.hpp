@@ -91,7 +91,7 @@ class TrackTable {
     void warm(Track& track, double now, bool seen) noexcept;
     void promote(const Track& track) noexcept;  // off probation
     bool promoted(const Track& track) const noexcept;
-    void touch(const Track& track) noexcept;    // recency of the slab
+    void touch(const Track& track) noexcept;  // recency of the slab
     void keep(const Track& track, Keep value) noexcept;
 
     Standing standing(const Track& track) const noexcept;

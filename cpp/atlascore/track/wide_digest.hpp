@@ -1,5 +1,5 @@
-// The exact digest of an input's canonical bytes, as base::digest128, with the widest code that the machine has: the
-// system's library is built for the oldest one, which costs three times as much on a kilobyte.
+// The exact digest of an input's canonical bytes, as base::digest128, with the widest code that the machine
+// has: the system's library is built for the oldest one, which costs three times as much on a kilobyte.
 #pragma once
 
 #include <cstddef>

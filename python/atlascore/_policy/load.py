@@ -70,9 +70,7 @@ def _read(text: str | bytes, file: str, problems: list[Problem]) -> Document:
     return parse_document(documents[0], problems)
 
 
-def _load_rules(
-    document: Document, base: Path, more: Iterable[str | Path], problems: list[Problem]
-) -> list[Rule]:
+def _load_rules(document: Document, base: Path, more: Iterable[str | Path], problems: list[Problem]) -> list[Rule]:
     """The rules of rules.paths and of more paths; shipped ones are read strictly.
 
     When a file is missing or a rule cannot be read, PolicyError is raised here: whatever would be said after

@@ -42,7 +42,7 @@ __all__ = ["parse_document"]
 T = TypeVar("T", Allow, Limit, Response)
 
 _DAY = 86400.0
-_MOST_RESPONSES = 64  # the core keeps one bit for each
+_MOST_RESPONSES = _MOST_LIMITS = 64  # the core keeps one bit for each
 _FAILURES = ("fail_open", "fail_closed")
 _LATER = ("approvals", "atlas", "compliance", "dataset", "http", "observability", "prompts")
 
@@ -73,6 +73,8 @@ def parse_document(root: Node, problems: list[Problem]) -> Document:
     )
     if len(document.responses) > _MOST_RESPONSES:
         top.report_at("responses", f"more than {_MOST_RESPONSES} responses", "join some")
+    if len(document.limits) > _MOST_LIMITS:
+        top.report_at("limits", f"more than {_MOST_LIMITS} limits", "join some")
     rules.close(unsupported=("placeholders",))
     top.close(unsupported=_LATER)
     return document
@@ -84,9 +86,7 @@ def _each(top: Section, key: str, parse: Callable[[Section], T]) -> tuple[T, ...
     seen: set[str] = set()
     for entry in entries:
         if entry.name.text in seen:
-            top.refuse(
-                entry.name, f'name "{entry.name.text}" is already used', "give each entry its own name"
-            )
+            top.refuse(entry.name, f'name "{entry.name.text}" is already used', "give each entry its own name")
         seen.add(entry.name.text)
     return entries
 
@@ -113,9 +113,7 @@ def _sources(section: Section, key: str) -> tuple[str, ...]:
     found = []
     for reference in section.references(key):
         origin, _, rest = reference.text.partition(".")
-        if reference.text == "address" or (
-            origin in ("scope", "jwt", "body") and _SOURCE_PATH.fullmatch(rest)
-        ):
+        if reference.text == "address" or (origin in ("scope", "jwt", "body") and _SOURCE_PATH.fullmatch(rest)):
             found.append(reference.text)
         elif origin == "header" and _HEADER_NAME.fullmatch(rest):
             found.append(reference.text.lower())
@@ -262,9 +260,7 @@ def _spread(section: Section, scale: Scale, width: int, channels: int) -> Scale:
     if count == 1 or count == width or width == 0:
         return scale
     if count != channels:
-        section.report_at(
-            "mean", f"{count} numbers for an input of {width} features", "give one, or one per feature"
-        )
+        section.report_at("mean", f"{count} numbers for an input of {width} features", "give one, or one per feature")
         return scale
     return Scale(scale.center * (width // channels), scale.scale * (width // channels))
 
@@ -461,9 +457,7 @@ def _failure(section: Section) -> Failure:
     default = section.choice("default", _FAILURES, "fail_open", "failure mode")
     given = section.section("stages")
     stages = {stage: "fail_closed" if stage == "approval" else default for stage in STAGES}
-    stages = {
-        stage: given.choice(stage, _FAILURES, fallback, "failure mode") for stage, fallback in stages.items()
-    }
+    stages = {stage: given.choice(stage, _FAILURES, fallback, "failure mode") for stage, fallback in stages.items()}
     given.close()
     section.close(unsupported=("deadline",))
     return Failure(default, stages)

@@ -179,14 +179,10 @@ def _allow(entry: Allow, book: RuleBook, problems: list[Problem]) -> dict[str, A
             tagged = book.with_tag(reference.text)
             if not tagged:
                 message = f'no loaded rule has tag "{reference.text}"'
-                problems.append(
-                    reference.problem(message, "check the tag", "warning", "unreachable-exemption")
-                )
+                problems.append(reference.problem(message, "check the tag", "warning", "unreachable-exemption"))
             rules |= tagged
         elif reference.text != "limits":
-            fix = (
-                did_you_mean(reference.text, ("limits",)) or 'name a tag, a rule by id or alias, or "limits"'
-            )
+            fix = did_you_mean(reference.text, ("limits",)) or 'name a tag, a rule by id or alias, or "limits"'
             problems.append(reference.problem(f'"{reference.text}" is not known', fix))
     return {
         "name": entry.name.text,

@@ -51,11 +51,7 @@ class RuleBook:
         found = self.find(reference.text)
         if found is None:
             by_title = next((rule.id for rule in self._rules if rule.title == reference.text), None)
-            fix = (
-                f"name it by its id, {by_title}"
-                if by_title
-                else did_you_mean(reference.text, self._positions)
-            )
+            fix = f"name it by its id, {by_title}" if by_title else did_you_mean(reference.text, self._positions)
             problems.append(reference.problem(f'unknown rule "{reference.text}"', fix))
         return found
 
@@ -73,9 +69,7 @@ class RuleBook:
         wanted = tag.lower()
         wanted = f"atlas.{wanted}" if wanted.startswith("aml.") else wanted
         return {
-            i
-            for i, tags in enumerate(self._tags)
-            if any(own == wanted or own.startswith(f"{wanted}.") for own in tags)
+            i for i, tags in enumerate(self._tags) if any(own == wanted or own.startswith(f"{wanted}.") for own in tags)
         }
 
     def matching(self, match: Match) -> list[int]:

@@ -45,9 +45,7 @@ class Reference:
 class Section:
     """One mapping, or an absent one, with its path in the file ("responses[1].match")."""
 
-    def __init__(
-        self, node: Node | None, path: str, problems: list[Problem], place: Node | None = None
-    ) -> None:
+    def __init__(self, node: Node | None, path: str, problems: list[Problem], place: Node | None = None) -> None:
         self.path = path
         self._problems = problems
         self._place = node or place
@@ -134,9 +132,7 @@ class Section:
         value = self._parsed(key, parse_span)
         if value is None or low <= value <= high:
             return value
-        self.report_at(
-            key, f"{_span_text(value)} is out of range", f"use {_span_text(low)} to {_span_text(high)}"
-        )
+        self.report_at(key, f"{_span_text(value)} is out of range", f"use {_span_text(low)} to {_span_text(high)}")
         return None
 
     def rate(self, key: str) -> float | None:

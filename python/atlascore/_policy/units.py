@@ -19,9 +19,7 @@ def parse_span(text: str) -> float:
     """Seconds of a span of time: 250ms, 30s, 5m, 1h, 30d."""
     match = _SPAN.fullmatch(text)
     if match is None:
-        raise ValueError(
-            "is not a span of time; write a number and a unit, for example 250ms, 30s, 5m, 1h or 30d"
-        )
+        raise ValueError("is not a span of time; write a number and a unit, for example 250ms, 30s, 5m, 1h or 30d")
     return float(match[1]) * _SECONDS[match[2]]
 
 

@@ -116,9 +116,7 @@ class HeldAnswer(WatchedAnswer):
 
     __slots__ = ("_constraints", "_read", "_refusal", "_refused", "_start")
 
-    def __init__(
-        self, send: Send, shape: Shape, limit: int, constraints: Constraints, refusal: Refusal | None
-    ) -> None:
+    def __init__(self, send: Send, shape: Shape, limit: int, constraints: Constraints, refusal: Refusal | None) -> None:
         super().__init__(send, shape, limit)
         self._constraints = constraints
         self._refusal = refusal

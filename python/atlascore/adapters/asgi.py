@@ -321,8 +321,6 @@ class _Call:
         status = self._answer.status or (_CLOSED_BY_CLIENT if self._disconnected else 500)
         try:
             said = self._answer.read()
-            self._route.record(
-                decision, said.label, said.scores, text=said.text, cost=said.cost, status=status
-            )
+            self._route.record(decision, said.label, said.scores, text=said.text, cost=said.cost, status=status)
         except Exception:
             log.exception("no record of the answer of %s", self._target.path)

@@ -42,9 +42,7 @@ class Guard:
         self.engine = engine
         self.policy: Policy = engine.policy
         self.max_scan = max_scan
-        self.reader = CallerReader(
-            self.policy.principal, lambda secret: f"commitment:{engine.commitment(secret)}"
-        )
+        self.reader = CallerReader(self.policy.principal, lambda secret: f"commitment:{engine.commitment(secret)}")
         self.headers = self.reader.headers | {b"accept", b"content-encoding", b"content-length"}
         data = self.policy.resolved()
         self._stages: dict[str, str] = data["failure"]["stages"]

@@ -29,9 +29,7 @@ class Cause:
     openai_code: str
     anthropic_type: str
     violated: tuple[str, ...] = ()  # names of policies
-    retry: float | None = (
-        None  # seconds until another try makes sense, when the decision does not know better
-    )
+    retry: float | None = None  # seconds until another try makes sense, when the decision does not know better
 
 
 _ABNORMAL = Cause(

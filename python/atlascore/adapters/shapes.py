@@ -230,9 +230,7 @@ class _Anthropic(_LanguageModel):
 
     def read_answer(self, document: Document) -> Answer:
         usage = document.get("usage")
-        counts = (
-            [usage.get(key) for key in ("input_tokens", "output_tokens")] if isinstance(usage, dict) else []
-        )
+        counts = [usage.get(key) for key in ("input_tokens", "output_tokens")] if isinstance(usage, dict) else []
         tokens = [count for count in counts if isinstance(count, int)]
         texts = [part.get("text") for part in _mappings(document.get("content"))]
         return Answer(text=_joined(texts), cost=float(sum(tokens)) if tokens else None)
@@ -373,9 +371,7 @@ class _OpenInference(Shape):
         values = np.asarray(tensor.get("data"), dtype=np.float32)
         shape = tensor.get("shape")
         if isinstance(shape, list) and shape and all(isinstance(side, int) and side > 0 for side in shape):
-            return (
-                values.reshape(shape[0], -1) if values.size == int(np.prod(shape)) else _refuse_shape(shape)
-            )
+            return values.reshape(shape[0], -1) if values.size == int(np.prod(shape)) else _refuse_shape(shape)
         raise ValueError(f'"shape" {shape!r} is not a list of positive integers')
 
     def read_answer(self, document: Document) -> Answer:
@@ -478,11 +474,7 @@ def _coarsened(value: Any, constraints: Constraints, vector: bool = False) -> An
     the scores of one instance."""
     array = _as_array(value)
     if array is not None:
-        return (
-            _coarsened_array(array[np.newaxis] if vector else array, constraints)
-            .reshape(array.shape)
-            .tolist()
-        )
+        return _coarsened_array(array[np.newaxis] if vector else array, constraints).reshape(array.shape).tolist()
     if isinstance(value, list):
         return [_coarsened(item, constraints, vector=True) for item in value]
     if isinstance(value, dict):

@@ -68,9 +68,7 @@ class ConditionParser:
             match = _TOKEN.match(text, at)
             if match is None:
                 start = at + len(text[at:]) - len(text[at:].lstrip())
-                raise self._error(
-                    _Token(text[start], start), f"{text[start]!r} has no meaning in a condition"
-                )
+                raise self._error(_Token(text[start], start), f"{text[start]!r} has no meaning in a condition")
             if match.group(1) == "|":
                 message = "aggregations after '|' are not supported by this version"
                 self._report.add_inside("unsupported", self._node, match.start(1), "|", message)
@@ -100,17 +98,13 @@ class ConditionParser:
             return False
         if token.text != word:
             message = f"{token.text!r} is not a Sigma keyword, read as {word!r}"
-            self._report.add_inside(
-                "condition-case", self._node, token.start, token.text, message, f"write {word}"
-            )
+            self._report.add_inside("condition-case", self._node, token.start, token.text, message, f"write {word}")
         self._at += 1
         return True
 
     def _next(self, expected: str) -> _Token:
         if self._at == len(self._tokens):
-            raise self._error(
-                _Token("", len(self._node.text)), f"the condition ends where {expected} should follow"
-            )
+            raise self._error(_Token("", len(self._node.text)), f"the condition ends where {expected} should follow")
         self._at += 1
         return self._tokens[self._at - 1]
 
@@ -170,19 +164,13 @@ class ConditionParser:
         if needed == 1:
             return disjunction(selected)
         if comb(len(selected), needed) > MAX_COMBINATIONS:
-            raise self._error(
-                quantifier, f"{needed} of {len(selected)} has more than {MAX_COMBINATIONS} combinations"
-            )
+            raise self._error(quantifier, f"{needed} of {len(selected)} has more than {MAX_COMBINATIONS} combinations")
         return disjunction([conjunction(list(chosen)) for chosen in combinations(selected, needed)])
 
     def _select(self, pattern: _Token) -> list[str]:
         glob = "*" if pattern.text == "them" else pattern.text
         hidden = glob.startswith("_")
-        names = [
-            name
-            for name in self._detections
-            if fnmatchcase(name, glob) and (hidden or not name.startswith("_"))
-        ]
+        names = [name for name in self._detections if fnmatchcase(name, glob) and (hidden or not name.startswith("_"))]
         if not names:
             fix = nearest(pattern.text.replace("*", ""), self._detections)
             raise self._error(pattern, f"{pattern.text!r} selects no search identifier", fix)

@@ -66,9 +66,7 @@ class DetectionParser:
             elif item.kind == "list":
                 self._add("nested-list", item, "a list inside a list has no meaning", "write one list")
             else:
-                self._add(
-                    "unsupported", item, "keyword search is not supported by this version", "name a field"
-                )
+                self._add("unsupported", item, "keyword search is not supported by this version", "name a field")
         found = [expression for expression in parsed if expression is not None]
         return disjunction(found) if found else None
 
@@ -101,9 +99,7 @@ class DetectionParser:
         if modifier in _UNSUPPORTED:
             self._add("unsupported", key, f"modifier {modifier!r} is not supported by this version")
         elif modifier not in _KNOWN:
-            self._add(
-                "unknown-modifier", key, f"there is no modifier {modifier!r}", nearest(modifier, _KNOWN)
-            )
+            self._add("unknown-modifier", key, f"there is no modifier {modifier!r}", nearest(modifier, _KNOWN))
         elif modifier in before or not self._apply(match, modifier, key):
             chain = "|".join(modifiers)
             self._add("modifier-chain", key, f"{modifier!r} has no meaning at this place of {chain!r}")
@@ -220,9 +216,7 @@ class DetectionParser:
     def _fits_number(self, scalar: Scalar) -> bool:
         value = scalar.value
         if isinstance(value, int) and value not in _INTEGERS:
-            self._add(
-                "operand-type", scalar, f"{scalar.text} does not fit 64 bits", "quote it to compare texts"
-            )
+            self._add("operand-type", scalar, f"{scalar.text} does not fit 64 bits", "quote it to compare texts")
             return False
         if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
             self._add("operand-type", scalar, f"{scalar.text} equals nothing", "write a finite number")
@@ -245,9 +239,7 @@ class DetectionParser:
         if isinstance(value, str):
             value = compat.read_boolean(value)
             if value is not None:
-                self._add(
-                    "operand-text", scalar, f"{scalar.text!r} is text, read as a boolean", "remove the quotes"
-                )
+                self._add("operand-text", scalar, f"{scalar.text!r} is text, read as a boolean", "remove the quotes")
         if not isinstance(value, bool):
             self._add("operand-type", scalar, "exists takes true or false")
             return None
@@ -256,9 +248,7 @@ class DetectionParser:
     def _ordering(self, match: _Match, scalar: Scalar) -> Leaf | None:
         value = scalar.value
         if isinstance(value, str) and compat.is_number(value):
-            self._add(
-                "operand-text", scalar, f"{scalar.text!r} is text, read as a number", "remove the quotes"
-            )
+            self._add("operand-text", scalar, f"{scalar.text!r} is text, read as a number", "remove the quotes")
             value = compat.read_number(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             self._add("operand-type", scalar, f"{match.operator} needs a number, not {scalar.text!r}")
@@ -286,9 +276,7 @@ class DetectionParser:
                 self._report.add("quoted-comparison", scalar, self._path, message, fix, severity="warning")
             return self._make(match, "equal", scalar.text, scalar)
         if not quiet:
-            message = (
-                f"{scalar.text!r} is text in Sigma and never equals a number, read as {modifier} {number}"
-            )
+            message = f"{scalar.text!r} is text in Sigma and never equals a number, read as {modifier} {number}"
             self._add("quoted-comparison", scalar, message, f"write {match.field}|{modifier}: {number}")
         leaf = self._make(match, operator, number, scalar)
         return Not(leaf) if modifier == "neq" else leaf
@@ -298,11 +286,7 @@ class DetectionParser:
         listed = " or ".join(f"{modifier} {number}" for modifier, _, number in readings)
         if self._is_numeric(match) or (self._reads_window and not self._report.strict):
             message = f"a list of texts that never equal a number, read as {listed}"
-            self._add(
-                "comparison-list", value, message, f"write one comparison with {match.field}|{readings[0][0]}"
-            )
+            self._add("comparison-list", value, message, f"write one comparison with {match.field}|{readings[0][0]}")
         else:
             message = "these comparisons are compared as texts, not as numbers"
-            self._report.add(
-                "comparison-list", value, self._path, message, f"if meant: {listed}", severity="warning"
-            )
+            self._report.add("comparison-list", value, self._path, message, f"if meant: {listed}", severity="warning")

@@ -114,10 +114,7 @@ def check_fields(condition: Expression, report: Report) -> None:
         seen.add(leaf.subject)
         known = [*fields.signals(), *fields.API_FIELDS]
         message = f"nothing fills {leaf.subject!r} in this version, it reads as missing"
-        fix = (
-            nearest(leaf.subject, known)
-            or "use a listed field or signal, or a field name of your own records"
-        )
+        fix = nearest(leaf.subject, known) or "use a listed field or signal, or a field name of your own records"
         severity: Severity | None = "warning" if verdict == "unlisted" else None
         report.add("unknown-field", leaf.node, "detection", message, fix, severity=severity)
 
@@ -168,9 +165,7 @@ def check_dead_values(alternatives: list[Leaf], path: str, report: Report) -> No
             operand.casefold() if isinstance(operand, str) else operand,
         )
         if key in seen and leaf.operator != "regex":
-            report.add(
-                "dead-value", leaf.node, path, f"{leaf.node.text} is in this list already", "remove it"
-            )
+            report.add("dead-value", leaf.node, path, f"{leaf.node.text} is in this list already", "remove it")
         seen.setdefault(key, leaf)
     for operator, widest in (("gt", min), ("gte", min), ("lt", max), ("lte", max)):
         numbers = [leaf for leaf in seen.values() if leaf.operator == operator]
@@ -179,6 +174,4 @@ def check_dead_values(alternatives: list[Leaf], path: str, report: Report) -> No
             for leaf in numbers:
                 if leaf.operand != kept:
                     message = f"{operator} {leaf.operand} can never matter beside {operator} {kept}"
-                    report.add(
-                        "dead-value", leaf.node, path, message, "move it to a rule of its own, or remove it"
-                    )
+                    report.add("dead-value", leaf.node, path, message, "move it to a rule of its own, or remove it")

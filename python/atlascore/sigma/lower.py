@@ -133,7 +133,5 @@ def _check_windows(rules: Iterable[Rule]) -> None:
     rule = list(first.values())[MAX_WINDOWS]
     listed = ", ".join(f"{window} s" for window in sorted(first))
     message = f"the rules read {len(first)} different windows ({listed}), more than {MAX_WINDOWS}"
-    report.add(
-        "too-many-windows", rule.timeframe_node or rule.node, "timeframe", message, "let rules share windows"
-    )
+    report.add("too-many-windows", rule.timeframe_node or rule.node, "timeframe", message, "let rules share windows")
     raise RuleError(report.problems)

@@ -55,9 +55,7 @@ def read_paths(paths: Iterable[str | Path], *, strict: bool = False) -> Loaded:
     loaded = Loaded()
     for path in paths:
         root = BUILTIN if path == "builtin" else Path(path)
-        found = (
-            sorted(p for p in root.rglob("*") if p.suffix in (".yml", ".yaml")) if root.is_dir() else [root]
-        )
+        found = sorted(p for p in root.rglob("*") if p.suffix in (".yml", ".yaml")) if root.is_dir() else [root]
         for file in found:
             shipped = file.is_relative_to(BUILTIN)
             one = _read_one(file.read_bytes(), str(file), strict=strict or shipped, shipped=shipped)
@@ -139,9 +137,7 @@ class _RuleParser:
         self._check_signal_scope(condition, scope, node)
         return self._rule(node, condition, window, timeframe, scope)
 
-    def _rule(
-        self, node: Mapping, condition: Expression, window: int, timeframe: Node | None, scope: Scope
-    ) -> Rule:
+    def _rule(self, node: Mapping, condition: Expression, window: int, timeframe: Node | None, scope: Scope) -> Rule:
         identifier, aliases = self._identity(node, condition)
         tagged = tags.read(node.get("tags"), self._report)
         return Rule(
@@ -166,9 +162,7 @@ class _RuleParser:
         for key, what in (("correlation", "correlation"), ("filter", "filter"), ("action", "template")):
             found = node.get(key)
             if found is not None:
-                self._report.add(
-                    "unsupported", found, key, f"a {what} document is not supported by this version"
-                )
+                self._report.add("unsupported", found, key, f"a {what} document is not supported by this version")
                 return False
         version = node.get("sigma-version")
         if version is None:
@@ -179,9 +173,7 @@ class _RuleParser:
         if match and (int(match.group(1)), int(match.group(2) or 0)) <= _NEWEST_SIGMA:
             return True
         newest = ".".join(map(str, _NEWEST_SIGMA))
-        self._report.add(
-            "sigma-version", version, "sigma-version", f"only Sigma up to {newest} is understood"
-        )
+        self._report.add("sigma-version", version, "sigma-version", f"only Sigma up to {newest} is understood")
         return False
 
     # Metadata
@@ -205,9 +197,7 @@ class _RuleParser:
     def _title(self, node: Mapping) -> str:
         title = self._text(node, "title")
         if not title:
-            self._report.add(
-                "incomplete", node, "title", "a rule has a title", "write title: and a few words"
-            )
+            self._report.add("incomplete", node, "title", "a rule has a title", "write title: and a few words")
         return title
 
     def _identity(self, node: Mapping, condition: Expression) -> tuple[str, tuple[str, ...]]:
@@ -265,9 +255,7 @@ class _RuleParser:
         names = frozenset(self._texts(node, "group-by"))
         scope = _SCOPES.get(names) if value.kind == "list" else None
         if scope is None:
-            message = (
-                "signals are kept per [api.principal, api.model], per [api.principal], or for all together []"
-            )
+            message = "signals are kept per [api.principal, api.model], per [api.principal], or for all together []"
             fix = "use one of these; other groups need a correlation, which this version does not support"
             self._report.add("group-by", value, "group-by", message, fix)
         return scope or "track"
@@ -302,9 +290,7 @@ class _RuleParser:
         for key, _ in detection.items:
             if key.text in identifiers and key.text not in conditions.used and not self._report.has_errors:
                 message = f"no condition uses {key.text!r}"
-                self._report.add(
-                    "unused-detection", key, f"detection.{key.text}", message, "use or remove it"
-                )
+                self._report.add("unused-detection", key, f"detection.{key.text}", message, "use or remove it")
         found = [expression for expression in parsed if expression is not None]
         return disjunction(found) if len(found) == len(parsed) else None
 

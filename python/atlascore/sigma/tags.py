@@ -65,9 +65,7 @@ def _normalize(scalar: Scalar, report: Report) -> str:
     successor = catalogue.RENUMBERED.get(identifier)
     if successor:
         fix = f"write {_canonical(successor)}"
-        report.add(
-            "tag-retired", scalar, "tags", f"{identifier} is {successor} in ATLAS {catalogue.RELEASE}", fix
-        )
+        report.add("tag-retired", scalar, "tags", f"{identifier} is {successor} in ATLAS {catalogue.RELEASE}", fix)
         identifier = successor
     elif identifier.startswith("AML.TA"):
         _check_tactic(identifier, scalar, report)

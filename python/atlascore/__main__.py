@@ -1,0 +1,5 @@
+"""`python -m atlascore`: the command line."""
+
+from atlascore.cli import main
+
+main()

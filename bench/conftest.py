@@ -39,4 +39,4 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         for contest in Contest.all
         if contest.key in files
     ]
-    write_rows(path, (row for row in rows if row.entries))
+    write_rows(path, rows)

@@ -85,13 +85,17 @@ class Contest:
         return measure
 
     def row(self, command: str) -> Row:
-        entries = [self._entries[c.name] for c in self.contenders if c.name in self._entries]
+        entries = [
+            self._entries.get(c.name) or Entry(c.name, c.ours, missing="failed while it was measured")
+            for c in self.contenders
+        ]
         return Row(self.key, self.title, command, self.unit, self.targets, entries, self.note)
 
     def release(self) -> None:
         """Forget what was prepared: some contenders hold hundreds of megabytes."""
-        self._prepared.clear()
-        gc.collect()
+        if self._prepared:
+            self._prepared.clear()
+            gc.collect()
 
     def _work(self, contender: Contender) -> Work | Exception:
         if contender.name not in self._prepared:

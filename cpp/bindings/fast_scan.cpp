@@ -2,6 +2,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <mutex>
+
 #include "atlascore/scan/scanner.hpp"
 #include "bind_engine.hpp"
 #include "bindings.hpp"
@@ -31,6 +33,8 @@ class PyScanner {
     // answer); None at the end, False now and then in between. The lock is given up while lines pass that are
     // no finding.
     py::object next(bool findings_only) {
+        const std::unique_lock alone(busy_, std::try_to_lock);
+        if (!alone) throw py::value_error("another thread is reading from this scan");
         const scan::Scanner::Result* result;
         if (findings_only) {
             py::gil_scoped_release release;
@@ -89,6 +93,7 @@ class PyScanner {
         return py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(object));
     }
 
+    std::mutex busy_;
     py::object owner_;
     py::object core_engine_;
     std::vector<std::tuple<std::string, std::uint64_t, std::string>> bad_;

@@ -232,8 +232,9 @@ void Region::initialise(std::byte* data) const {
     // The magic goes last: a maker killed half-way leaves a region that nobody mistakes for a sound one.
     std::memcpy(data + sizeof magic, reinterpret_cast<std::byte*>(&header) + sizeof magic,
                 sizeof header - sizeof magic);
-    std::atomic_thread_fence(std::memory_order_release);
-    std::memcpy(data, magic, sizeof magic);
+    std::uint64_t first_word;
+    std::memcpy(&first_word, magic, sizeof first_word);
+    std::atomic_ref(*reinterpret_cast<std::uint64_t*>(data)).store(first_word, std::memory_order_release);
 }
 
 std::span<const std::uint8_t, 32> Region::salt() const noexcept {

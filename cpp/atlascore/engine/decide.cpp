@@ -519,7 +519,7 @@ void Engine::write_log(Pass& pass) noexcept {
         }
         record.signals[record.signal_count++] = {decision.signals[i], log_signals[i], readers};
     }
-    if (pass.query.request_id.size() <= log::max_request_id) {
+    if (!pass.query.request_id.empty() && pass.query.request_id.size() <= log::max_request_id) {
         record.request_size = static_cast<std::uint8_t>(pass.query.request_id.size());
         std::memcpy(record.request, pass.query.request_id.data(), pass.query.request_id.size());
     }

@@ -121,9 +121,7 @@ def main() -> None:
     pairs = sorted(composed)
     parts = [
         tables("class", "std::uint8_t", classes),
-        tables(
-            "combining", "std::uint8_t", lambda c: 0 if is_surrogate(c) else unicodedata.combining(chr(c))
-        ),
+        tables("combining", "std::uint8_t", lambda c: 0 if is_surrogate(c) else unicodedata.combining(chr(c))),
         tables("decomposition", "std::uint16_t", lambda c: decomposition_at.get(c, 0)),
         array("decomposition_pool", "char32_t", decomposition_pool),
         tables("lower", "std::uint16_t", lambda c: lower_at.get(c, 0)),

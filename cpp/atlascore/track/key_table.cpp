@@ -184,8 +184,8 @@ bool KeyTable::settle(const Candidates& where, std::uint64_t tag, std::uint32_t 
         tag_word(slot).compare_exchange_strong(own, 0);
         return false;
     };
-    // Orders the publication of the own lane before the look at the others'.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    // The own lane was published and the others are looked at with sequential consistency: of two inserters
+    // of one key at least one sees the other.
     bool lost = false;
     where.each([&](std::uint32_t other) {
         if (other == slot) return false;
@@ -212,7 +212,6 @@ void KeyTable::clean(std::uint32_t slot) noexcept {
     for (std::uint32_t i = 1; i < slot_words_; ++i) {
         std::atomic_ref(word[i]).store(i < ring_word_ ? 0 : empty_bucket, std::memory_order_relaxed);
     }
-    std::atomic_thread_fence(std::memory_order_release);
 }
 
 bool KeyTable::holds(const SlotRef& ref, std::uint64_t tag) const noexcept {

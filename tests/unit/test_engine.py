@@ -391,6 +391,46 @@ def test_threads(policy):
         assert engine.route("m").decide("shared", None, NOW).signals["api.request_count"] == 16_001
 
 
+def test_types_that_nobody_makes(route):
+    decision = route.decide("p", None, NOW)
+    for kind in (ac.Route, ac.Decision):
+        with pytest.raises(TypeError):
+            kind()
+    for name in ("action", "rules", "anything"):
+        with pytest.raises(AttributeError):
+            setattr(decision, name, 1)
+
+
+def test_a_policy_that_cannot_be_read(tmp_path):
+    with pytest.raises(OSError):
+        ac.Policy.load(tmp_path / "nowhere.yml")
+    with pytest.raises(OSError):
+        ac.Policy.load(tmp_path)
+    for content in (b"", b"\xff\xfe\xff", b"\0", b"version: [", b"- a", b"5", b"a: &a [*a]", b"version: 1\nmode: on"):
+        file = tmp_path / "policy.yml"
+        file.write_bytes(content)
+        with pytest.raises(ac.PolicyError) as caught:
+            ac.Policy.load(file)
+        assert caught.value.file == str(file)
+        assert caught.value.line >= 1 and caught.value.column >= 1
+
+
+def test_a_typo_in_a_rule_is_reported_at_its_place(tmp_path):
+    (tmp_path / "rules.yml").write_text(RULES.replace("client.name|startswith: probe", "client.name|startwith: probe"))
+    with pytest.raises(ac.PolicyError) as caught:
+        ac.Policy.from_text(POLICY, base=tmp_path)
+    assert caught.value.file == str(tmp_path / "rules.yml")
+    assert caught.value.line == 1 + RULES[: RULES.index("client.name|startswith: probe")].count("\n")
+    assert "startwith" in str(caught.value)
+
+
+def test_a_reload_of_a_broken_policy_keeps_the_old_one(engine):
+    before = engine.policy
+    with pytest.raises(ac.PolicyError):
+        engine.reload(ac.Policy.from_text("version: 1\nmode: sometimes"))
+    assert engine.policy is before
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

@@ -43,6 +43,13 @@ struct Engine::Pass {
     Decision& decision;
     ThreadState& thread;
 
+    Pass(const Binding& on, const Query& asked, Decision& answer)
+        : binding(on),
+          policy(on.route.policy->spec()),
+          query(asked),
+          decision(answer),
+          thread(ThreadState::mine()) {}
+
     std::int64_t started = 0;  // monotonic ns, only with a log
     std::uint64_t principal_tag = 0;
     TrackTable::Track track{};
@@ -56,8 +63,9 @@ struct Engine::Pass {
     const track::Sketch* sketch = nullptr;  // of the only input; null for none and for a batch
     bool batch = false;
     Observation observation{};
-    const track::HotSlab* history = nullptr;  // what summaries are read from
-    std::uint64_t limits_reserved = 0;        // one bit for each of the route's limits
+    const track::HotSlab* history = nullptr;           // what summaries are read from
+    std::uint64_t limits_reserved = 0;                 // one bit for each of the route's limits
+    std::array<double, route_limit_count> counted_at;  // by those
 
     std::uint64_t rows() const noexcept { return decision.rows; }
     bool enforced() const noexcept { return policy.mode == policy::Mode::enforce; }
@@ -75,7 +83,7 @@ struct Engine::Pass {
 Fault Engine::decide(const Binding& binding, const Query& query, Decision& decision) noexcept {
     if (!(query.now >= 0 && query.now <= track::latest_time)) return Fault::time;
     if (!(query.cost >= 0 && query.cost <= 1e300)) return Fault::cost;
-    Pass pass{binding, binding.route.policy->spec(), query, decision, ThreadState::mine()};
+    Pass pass(binding, query, decision);
     if (log_) pass.started = base::monotonic_nanoseconds();
     decision.rows = static_cast<std::uint32_t>(std::min<std::size_t>(query.input.rows, 0xFFFFFFFF));
     decision.now = query.now;
@@ -170,6 +178,7 @@ bool Engine::check_limits(Pass& pass) noexcept {
                                              pass.query.now, limit.rows ? pass.rows() : 1, limit.max);
         if (verdict.admitted) {
             pass.limits_reserved |= std::uint64_t{1} << i;
+            pass.counted_at[i] = verdict.counted_at;
             continue;
         }
         pass.decision.would = std::max(pass.decision.would, limit.action);
@@ -191,7 +200,7 @@ void Engine::take_back_limits(Pass& pass) noexcept {
         const auto i = static_cast<std::size_t>(__builtin_ctzll(left));
         const std::uint16_t index = pass.binding.route.limits[i];
         const policy::Limit& limit = pass.policy.limits[index];
-        limits_.take_back(limit_tag(pass, limit, index), pass.binding.limit_shapes[i], pass.query.now,
+        limits_.take_back(limit_tag(pass, limit, index), pass.binding.limit_shapes[i], pass.counted_at[i],
                           limit.rows ? pass.rows() : 1);
     }
 }
@@ -554,7 +563,7 @@ bool Engine::record(const Binding& binding, const Decision& decision, const Answ
     response.now = answer.now;
     response.slot = decision.slot;
     response.track_tag = decision.track_tag;
-    Pass pass{binding, binding.route.policy->spec(), query, response, ThreadState::mine()};
+    Pass pass(binding, query, response);
     if (log_) pass.started = base::monotonic_nanoseconds();
     pass.track = *track;
     if (const track::HotTrack* hot = tracks_.hot(track->hot)) pass.history = &hot->similarity;

@@ -46,19 +46,19 @@ LimitTable::Verdict LimitTable::reserve(std::uint64_t tag, const WindowShape& sh
         const bool counted = added == Added::counted;
         if (counted &&
             window_read(ring, shape, slot.generation, newest).upper_bound() <= static_cast<double>(max)) {
-            return {true, 0};
+            return {true, newest, 0};
         }
         if (counted) window_take_back(ring, shape, slot.generation, newest, n);
-        return {false, until_oldest_leaves(ring, shape, slot.generation, newest)};
+        return {false, newest, until_oldest_leaves(ring, shape, slot.generation, newest)};
     }
 }
 
-void LimitTable::take_back(std::uint64_t tag, const WindowShape& shape, double now,
+void LimitTable::take_back(std::uint64_t tag, const WindowShape& shape, double counted_at,
                            std::uint64_t n) noexcept {
     const SlotRef slot = keys_.find(tag);
     if (!slot) return;
     std::uint64_t* words = keys_.words(slot.index);
-    window_take_back(words + shape.first_word, shape, slot.generation, newest_time(words[1], now), n);
+    window_take_back(words + shape.first_word, shape, slot.generation, counted_at, n);
 }
 
 }  // namespace atlascore::track

@@ -23,13 +23,14 @@ class LimitTable {
 
     struct Verdict {
         bool admitted = false;
+        double counted_at = 0;   // when it was counted; take_back() needs it
         double retry_after = 0;  // seconds until the oldest counted bucket has left the window
     };
     static WindowShape shape(double window) noexcept { return WindowShape::make(window, buckets, ring_word); }
 
     Verdict reserve(std::uint64_t tag, const WindowShape& shape, double now, std::uint64_t n,
                     std::uint64_t max) noexcept;
-    void take_back(std::uint64_t tag, const WindowShape& shape, double now, std::uint64_t n) noexcept;
+    void take_back(std::uint64_t tag, const WindowShape& shape, double counted_at, std::uint64_t n) noexcept;
 
   private:
     static constexpr std::uint32_t ring_word = 2;  // after the generation and the newest time

@@ -248,7 +248,12 @@ Fault Engine::read_input(Pass& pass) noexcept {
 void Engine::observe_batch(Pass& pass) noexcept {
     if (pass.hot == nullptr) return;
     track::HotSlab& copy = pass.thread.batch;
-    std::memcpy(&copy, &pass.hot->similarity, sizeof copy);
+    // Word by word, because another thread may be writing: what it tears fails the slot's check.
+    auto* from = reinterpret_cast<std::uint64_t*>(&pass.hot->similarity);
+    auto* to = reinterpret_cast<std::uint64_t*>(&copy);
+    for (std::size_t i = 0; i < sizeof copy / sizeof *to; ++i) {
+        to[i] = std::atomic_ref(from[i]).load(std::memory_order_relaxed);
+    }
     track::Sketch& sketch = pass.thread.sketches[0];
     const std::size_t rows = pass.query.input.rows;
     for (std::size_t row = 0; row < rows; ++row) {

@@ -1,0 +1,63 @@
+// Threads that decide on one engine while another reloads it.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "atlascore/engine/engine_fixture.hpp"
+
+using namespace atlascore;
+using namespace atlascore::engine;
+using namespace atlascore::engine::testing;
+
+TEST_CASE("threads share tracks; nothing is lost while the policy is reloaded") {
+    constexpr int threads = 3, calls = 3'000, principals = 20;
+    constexpr std::size_t width = 32;
+    Engine engine(policy::Policy::make(extraction_policy(policy::Mode::shadow)), log::Policy{}, small());
+    std::atomic<bool> stop{false};
+    std::vector<std::thread> workers;
+    for (int t = 0; t < threads; ++t) {
+        workers.emplace_back([&engine, t] {
+            Route route(engine, "m", "predict", "/m");
+            std::mt19937 random(static_cast<unsigned>(t));
+            std::normal_distribution<float> normal;
+            std::vector<float> x(width * 3);
+            std::vector<event::Value> fields(16);
+            for (int i = 0; i < calls; ++i) {
+                for (float& value : x) value = normal(random);
+                const std::string principal = "p" + std::to_string(i % principals);
+                Query query;
+                query.principal = principal;
+                query.now = 1e9 + i * 0.001;
+                query.fields = fields.data();
+                query.input = vector_input(x, width);
+                query.input.rows = i % 10 == 0 ? 3 : 1;
+                Decision decision, response;
+                const auto binding = route.current();
+                if (engine.decide(*binding, query, decision) != Fault::none) std::abort();
+                Answer answer;
+                answer.now = query.now;
+                answer.fields = fields.data();
+                engine.record(*binding, decision, answer, response);
+            }
+        });
+    }
+    std::thread reloads([&] {
+        for (int i = 0; !stop.load() && i < 200; ++i) {
+            const auto mode = i % 2 == 0 ? policy::Mode::off : policy::Mode::shadow;
+            engine.reload(policy::Policy::make(extraction_policy(mode)), log::Policy{});
+        }
+    });
+    for (std::thread& worker : workers) worker.join();
+    stop = true;
+    reloads.join();
+    double total = 0;
+    for (int p = 0; p < principals; ++p) {
+        const auto signals = engine.signals("p" + std::to_string(p), "m", 1e9 + 4);
+        REQUIRE(signals);
+        total += (*signals)[static_cast<std::size_t>(signal::Signal::request_count)];
+    }
+    CHECK(total == threads * (calls + 2 * calls / 10));
+}

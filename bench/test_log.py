@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import json
 import logging
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -53,7 +55,9 @@ MEMBERS = {
 
 def _directory() -> str:
     BUILD.mkdir(parents=True, exist_ok=True)
-    return tempfile.mkdtemp(prefix="log-", dir=BUILD)
+    directory = tempfile.mkdtemp(prefix="log-", dir=BUILD)
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
 
 
 def _engine(log: str) -> ac.Engine:

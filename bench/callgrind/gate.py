@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from rows import Entry, Row, Target, write_rows
+from rows import Entry, Row, write_rows
 
 CEILINGS = Path(__file__).parent / "ceilings.json"
 MARGIN = 1.1
@@ -51,9 +51,9 @@ def _row(case: str, number: int, ceiling: int) -> Row:
         TITLES[case],
         "bench/callgrind/count.sh",
         "count",
-        [Target("best", ceiling)],
+        [],  # the ceiling is what was once counted + 10 %, not a target
         [Entry("AtlasCore", True, {"best": number})],
-        "The call from Python included; AVX2, which is the most that callgrind knows.",
+        f"Ceiling {ceiling:,}. The call from Python included; AVX2, which is the most that callgrind knows.",
     )
 
 

@@ -155,9 +155,14 @@ int find_nearest(const HotSlab& slab, std::uint64_t owner, const Sketch& sketch,
                 best = static_cast<int>(i);
             }
         }
+        if (best < 0) return best;
         SlotRow whole;
-        if (best < 0 || read_slot(slab.meta[best], slab.rows[best], c.sequences[best], owner, whole))
-            return best;
+        if (read_slot(slab.meta[best], slab.rows[best], c.sequences[best], owner, whole)) {
+            // Whole now need not have been whole when it was measured: a late writer can finish in between.
+            float again;
+            raw_distances(sketch, &whole, 1, &again);
+            if (std::abs(again - raw) <= 1e-4f * raw) return best;
+        }
         c.sequences[best] = 0;
         --c.distinct;
     }

@@ -17,7 +17,7 @@ test: setup
 	@scripts/test.sh
 
 bench: setup
-	@$(BIN)/python -m pytest bench --benchmark-only
+	@scripts/bench.sh
 
 lint: setup
 	@$(BIN)/python -m pytest tests/test_codebase.py

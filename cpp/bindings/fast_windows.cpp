@@ -174,7 +174,7 @@ constexpr const char* doc =
     "seconds.\n"
     "Lock-free; memory is reserved at once and never grows: more keys evict the least recently used.\n"
     "`state`: \"\" anonymous, \"shm:NAME\" shared between processes, or a file path.\n"
-    "Counts are interpolated: exact until the oldest of 24 buckets holds events, within 2 % on average from "
+    "Counts are interpolated: exact until the oldest of 20 buckets holds events, within 2 % on average from "
     "100 on.";
 
 PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(create)},

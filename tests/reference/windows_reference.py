@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import Counter
 from math import floor
 
-BUCKETS = 24
+BUCKETS = 20
 
 
 class ExactWindow:
@@ -24,7 +24,7 @@ class ExactWindow:
 
 
 class BucketWindow:
-    """Buckets of a 23rd of the horizon. The oldest one that the window reaches counts by the share inside it.
+    """Buckets of a 19th of the horizon. The oldest one that the window reaches counts by the share inside it.
 
     Time is the newest that has been seen. An event counts in its own bucket if that is the newest one or the
     one before; otherwise it is late.

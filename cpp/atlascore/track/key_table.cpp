@@ -82,17 +82,27 @@ void KeyTable::prefetch(std::uint64_t tag) const noexcept {
     }
 }
 
+// The slot among a pair's lanes that holds the tag, or none.
+std::uint32_t KeyTable::seek(std::uint32_t first, std::uint64_t tag) const noexcept {
+    std::uint64_t* words = group(first / lanes);
+    for (std::uint32_t slot = first; slot < first + pair_lanes; slot += lanes, words += 8) {
+        for (std::uint32_t lane = 0; lane < lanes; ++lane) {
+            if (Word(words[1 + lane]).load(std::memory_order_acquire) == tag) return slot + lane;
+        }
+    }
+    return SlotRef::none;
+}
+
 SlotRef KeyTable::find(std::uint64_t tag) const noexcept {
-    SlotRef found;
     prefetch(tag);
-    candidates(tag).each([&](std::uint32_t slot) {
-        if (tag_word(slot).load(std::memory_order_acquire) != tag) return false;
+    for (const std::uint32_t first : candidates(tag).first) {
+        const std::uint32_t slot = seek(first, tag);
+        if (slot == SlotRef::none) continue;
         const std::uint32_t generation_now = generation(slot);
-        if (tag_word(slot).load(std::memory_order_acquire) != tag) return false;  // recycled in between
-        found = {slot, generation_now, false};
-        return true;
-    });
-    return found;
+        if (tag_word(slot).load(std::memory_order_acquire) == tag) return {slot, generation_now, false};
+        // recycled in between
+    }
+    return {};
 }
 
 SlotRef KeyTable::find_or_insert(std::uint64_t tag) noexcept {

@@ -117,6 +117,7 @@ class KeyTable {
     Word tag_word(std::uint32_t slot) const noexcept { return Word(group(slot / lanes)[1 + slot % lanes]); }
     Word info_word(std::uint32_t slot) const noexcept { return Word(group(slot / lanes)[0]); }
     Candidates candidates(std::uint64_t tag) const noexcept;
+    std::uint32_t seek(std::uint32_t first, std::uint64_t tag) const noexcept;
     void bump(std::uint32_t slot) noexcept;
     std::uint32_t take_empty(const Candidates& where, std::uint64_t tag) noexcept;
     std::uint32_t take_by_eviction(const Candidates& where, std::uint64_t tag) noexcept;

@@ -6,6 +6,7 @@
 
 #include "atlascore/base/hash.hpp"
 #include "atlascore/track/key_table.hpp"
+#include "atlascore/track/window.hpp"
 
 using namespace atlascore;
 using namespace atlascore::track;
@@ -90,7 +91,7 @@ TEST_CASE("a recycled slot is clean and has a new generation") {
     while (table.keys.holds(first, tag(1))) table.keys.find_or_insert(tag(next++));
     CHECK(table.keys.generation(first.index) == first.generation + 1);
     CHECK(table.keys.words(first.index)[1] == 0);
-    CHECK((table.keys.words(first.index)[3] >> 60) == ((first.generation + 1) & 15));
+    CHECK(bucket::generation(table.keys.words(first.index)[3]) == ((first.generation + 1) & 15));
 }
 
 TEST_CASE("tags never look empty, tentative or claimed") {

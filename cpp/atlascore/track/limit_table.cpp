@@ -10,17 +10,14 @@ namespace {
 constexpr std::uint32_t words_per_slot = 2 + LimitTable::buckets;
 
 double until_oldest_leaves(std::uint64_t* ring, const WindowShape& shape, std::uint32_t generation,
-                           double now) noexcept {
-    const std::uint64_t epoch = epoch_of(shape, now);
-    std::uint64_t age = 0;
+                           const Moment& now) noexcept {
+    std::uint32_t age = 0;
     for (std::uint32_t back = 0; back < shape.buckets; ++back) {
-        const std::uint64_t word =
-            std::atomic_ref(ring[(epoch - back) % shape.buckets]).load(std::memory_order_relaxed);
-        const auto wanted = bucket::make(generation, static_cast<std::uint32_t>(epoch - back), 0);
-        if (bucket::tag(word) == bucket::tag(wanted) && bucket::count(word) != 0) age = back;
+        const std::uint32_t place = now.place >= back ? now.place - back : now.place + shape.buckets - back;
+        const std::uint64_t word = std::atomic_ref(ring[place]).load(std::memory_order_relaxed);
+        if (bucket::count_if(word, bucket::make(generation, now.epoch - back, 0)) != 0) age = back;
     }
-    const double leaves = static_cast<double>(epoch - age + shape.buckets) / shape.per_width;
-    return std::max(0.0, leaves - now);
+    return std::max(0.0, (shape.buckets - age - now.into) / shape.per_width);
 }
 
 }  // namespace
@@ -41,15 +38,16 @@ LimitTable::Verdict LimitTable::reserve(std::uint64_t tag, const WindowShape& sh
         std::uint64_t* words = keys_.words(slot.index);
         const double newest = newest_time(words[1], now);
         std::uint64_t* ring = words + shape.first_word;
-        const Added added = window_add(ring, shape, slot.generation, newest, newest, n);
+        const Moment moment(shape, newest);
+        const Added added = window_add(ring, slot.generation, moment, moment, n);
         if (added == Added::gone) continue;
         const bool counted = added == Added::counted;
         if (counted &&
-            window_read(ring, shape, slot.generation, newest).upper_bound() <= static_cast<double>(max)) {
+            window_read(ring, shape, slot.generation, moment).upper_bound() <= static_cast<double>(max)) {
             return {true, newest, 0};
         }
-        if (counted) window_take_back(ring, shape, slot.generation, newest, n);
-        return {false, newest, until_oldest_leaves(ring, shape, slot.generation, newest)};
+        if (counted) window_take_back(ring, slot.generation, moment, n);
+        return {false, newest, until_oldest_leaves(ring, shape, slot.generation, moment)};
     }
 }
 
@@ -58,7 +56,7 @@ void LimitTable::take_back(std::uint64_t tag, const WindowShape& shape, double c
     const SlotRef slot = keys_.find(tag);
     if (!slot) return;
     std::uint64_t* words = keys_.words(slot.index);
-    window_take_back(words + shape.first_word, shape, slot.generation, counted_at, n);
+    window_take_back(words + shape.first_word, slot.generation, Moment(shape, counted_at), n);
 }
 
 }  // namespace atlascore::track

@@ -78,31 +78,33 @@ std::optional<TrackTable::Track> TrackTable::look(std::uint64_t tag, double now)
 }
 
 double TrackTable::count(const Track& track, std::size_t horizon) const noexcept {
-    const WindowReading coarse = window_read(track.words + cold_[horizon].first_word, cold_[horizon],
-                                             track.slot.generation, track.newest);
+    const WindowShape& cold = cold_[horizon];
+    const WindowReading coarse =
+        window_read(track.words + cold.first_word, cold, track.slot.generation, Moment(cold, track.newest));
     if (coarse.oldest == 0) return coarse.whole;
     HotTrack* slab = hot(track.hot);
     if (slab == nullptr) return coarse.interpolated();
     const double since = std::bit_cast<double>(relaxed(slab->watched_since));
-    if (since > track.newest - fine_[horizon].horizon) return coarse.interpolated();
-    const WindowShape& shape = fine_[horizon];
-    return window_read(slab->rings + shape.first_word, shape, track.hot.generation, track.newest)
+    const WindowShape& fine = fine_[horizon];
+    if (since > track.newest - fine.horizon) return coarse.interpolated();
+    return window_read(slab->rings + fine.first_word, fine, track.hot.generation, Moment(fine, track.newest))
         .interpolated();
 }
 
 bool TrackTable::add(Track& track, double now, std::uint64_t n) noexcept {
     track.newest = newest_time(track.words[newest_word], now);
     HotTrack* slab = hot(track.hot);
+    const auto count_in = [&](std::uint64_t* rings, const WindowShape& shape, std::uint32_t generation) {
+        const Moment newest(shape, track.newest);
+        const Moment moment = now == track.newest ? newest : Moment(shape, now);
+        return window_add(rings + shape.first_word, generation, moment, newest, n);
+    };
     bool in_time = true;
     for (std::size_t i = 0; i < cold_.size(); ++i) {
-        const Added added = window_add(track.words + cold_[i].first_word, cold_[i], track.slot.generation,
-                                       now, track.newest, n);
+        const Added added = count_in(track.words, cold_[i], track.slot.generation);
         if (added == Added::full) region_->add(base::Counter::overflow);
         in_time &= added != Added::late;
-        if (slab != nullptr && added == Added::counted) {
-            window_add(slab->rings + fine_[i].first_word, fine_[i], track.hot.generation, now, track.newest,
-                       n);
-        }
+        if (slab != nullptr && added == Added::counted) count_in(slab->rings, fine_[i], track.hot.generation);
     }
     if (!in_time) region_->add(base::Counter::late);
     return in_time;

@@ -1,7 +1,6 @@
 #include "atlascore/track/window_table.hpp"
 
-#include <array>
-#include <cmath>
+#include <algorithm>
 
 #include "atlascore/base/error.hpp"
 #include "atlascore/base/hash.hpp"
@@ -72,15 +71,22 @@ void WindowTable::hit(std::uint64_t tag, double now, std::uint64_t n, double* co
 bool WindowTable::hit_once(std::uint64_t tag, double now, std::uint64_t n, double* counts) noexcept {
     const SlotRef slot = keys_.find_or_insert(tag);
     std::uint64_t* words = keys_.words(slot.index);
+    // All misses at once: an atomic update makes the loads behind it wait.
+    const WindowShape& last = shapes_.back();
+    for (std::uint32_t word = 0; word < last.first_word + last.buckets; word += 8)
+        __builtin_prefetch(words + word);
     const double newest = newest_time(words[1], now);
     bool late = false;
     for (std::size_t i = 0; i < shapes_.size(); ++i) {
         const WindowShape& shape = shapes_[i];
-        const Added added = window_add(words + shape.first_word, shape, slot.generation, now, newest, n);
+        const Moment newest_moment(shape, newest);
+        const Moment moment = now == newest ? newest_moment : Moment(shape, now);
+        std::uint64_t* ring = words + shape.first_word;
+        const Added added = window_add(ring, slot.generation, moment, newest_moment, n);
         if (added == Added::gone) return false;
         late |= added == Added::late;
         if (added == Added::full) region_.add(base::Counter::overflow);
-        counts[i] = window_read(words + shape.first_word, shape, slot.generation, newest).interpolated();
+        counts[i] = window_read(ring, shape, slot.generation, newest_moment).interpolated();
     }
     if (late) {
         region_.add(base::Counter::late);
@@ -91,14 +97,15 @@ bool WindowTable::hit_once(std::uint64_t tag, double now, std::uint64_t n, doubl
 
 void WindowTable::read(std::uint64_t tag, double now, double* counts) const noexcept {
     const SlotRef slot = keys_.find(tag);
+    std::fill_n(counts, shapes_.size(), 0.0);
+    if (!slot) return;
+    std::uint64_t* words = keys_.words(slot.index);
+    const double newest =
+        std::max(now, std::bit_cast<double>(std::atomic_ref(words[1]).load(std::memory_order_relaxed)));
     for (std::size_t i = 0; i < shapes_.size(); ++i) {
-        counts[i] = 0;
-        if (!slot) continue;
-        std::uint64_t* words = keys_.words(slot.index);
-        const double newest =
-            std::max(now, std::bit_cast<double>(std::atomic_ref(words[1]).load(std::memory_order_relaxed)));
-        counts[i] =
-            window_read(words + shapes_[i].first_word, shapes_[i], slot.generation, newest).interpolated();
+        const WindowShape& shape = shapes_[i];
+        counts[i] = window_read(words + shape.first_word, shape, slot.generation, Moment(shape, newest))
+                        .interpolated();
     }
 }
 

@@ -21,7 +21,7 @@ inline constexpr std::size_t horizon_limit = 8;
 class WindowTable {
   public:
     // Buckets per horizon; the reading's error is described in window.hpp.
-    static constexpr std::uint32_t buckets = 24;
+    static constexpr std::uint32_t buckets = 20;
 
     // capacity: keys; horizons: seconds, 1 to 8 of them, each at least 1 ms. `state` as for a region.
     WindowTable(std::uint64_t capacity, std::span<const double> horizons, const std::string& state = "");

@@ -106,6 +106,14 @@ PyObject* decide_with(RouteObject* self, PyObject** slots, Meaning meaning) {
     Conversion conversion;
     engine::Query query;
     if (!conversion.text(slots[name_principal], "principal", query.principal)) return nullptr;
+    engine::Engine& engine = self->route->engine();
+    std::shared_ptr<const engine::Binding> bound;
+    try {
+        bound = self->route->current();
+    } catch (const std::exception& error) {
+        return PyErr_Format(PyExc_RuntimeError, "%s", error.what());
+    }
+    query.principal_tag = engine.expect(*bound, query.principal);
     if (!time_of(self, slots[name_now], query.now)) return nullptr;
     if (slots[name_session] != nullptr && !conversion.text(slots[name_session], "session", query.session))
         return nullptr;
@@ -113,11 +121,7 @@ PyObject* decide_with(RouteObject* self, PyObject** slots, Meaning meaning) {
     DecisionObject* decision = new_decision(self);
     if (decision == nullptr) return nullptr;
     Ref owned(reinterpret_cast<PyObject*>(decision));
-    try {
-        decision->binding = self->route->current();
-    } catch (const std::exception& error) {
-        return PyErr_Format(PyExc_RuntimeError, "%s", error.what());
-    }
+    decision->binding = std::move(bound);
     const engine::Binding& binding = *decision->binding;
     if (slots[name_x] != nullptr && !conversion.input(slots[name_x], meaning, binding.route.model,
                                                       self->state->to_float32, query.input)) {
@@ -135,7 +139,6 @@ PyObject* decide_with(RouteObject* self, PyObject** slots, Meaning meaning) {
         decision->fields = Py_NewRef(slots[name_fields]);
     }
     decision->principal = Py_NewRef(slots[name_principal]);
-    engine::Engine& engine = self->route->engine();
     engine::Fault fault;
     if (query.input.rows > 1) {  // long enough for giving the lock up to pay
         PyThreadState* state = PyEval_SaveThread();

@@ -33,6 +33,10 @@ std::optional<log::Commitment> committed(std::string_view principal) noexcept {
     return out;
 }
 
+std::uint64_t track_tag(std::uint64_t principal_tag, const Binding& binding) noexcept {
+    return track::KeyTable::tag_of(base::mix64(principal_tag, binding.model_tag));
+}
+
 }  // namespace
 
 // Everything about the query under way.
@@ -80,6 +84,12 @@ struct Engine::Pass {
     }
 };
 
+std::uint64_t Engine::expect(const Binding& binding, std::string_view principal) const noexcept {
+    const std::uint64_t tag = base::hash64(principal, key_seed_);
+    tracks_.prefetch(track_tag(tag, binding));
+    return tag;
+}
+
 Fault Engine::decide(const Binding& binding, const Query& query, Decision& decision) noexcept {
     if (!(query.now >= 0 && query.now <= track::latest_time)) return Fault::time;
     if (!(query.cost >= 0 && query.cost <= 1e300)) return Fault::cost;
@@ -88,9 +98,9 @@ Fault Engine::decide(const Binding& binding, const Query& query, Decision& decis
     decision.rows = static_cast<std::uint32_t>(std::min<std::size_t>(query.input.rows, 0xFFFFFFFF));
     decision.now = query.now;
 
-    pass.principal_tag = base::hash64(query.principal, key_seed_);
-    pass.track =
-        tracks_.open(track::KeyTable::tag_of(base::mix64(pass.principal_tag, binding.model_tag)), query.now);
+    pass.principal_tag =
+        query.principal_tag != 0 ? query.principal_tag : base::hash64(query.principal, key_seed_);
+    pass.track = tracks_.open(track_tag(pass.principal_tag, binding), query.now);
     decision.track_tag = pass.track.tag;
     decision.slot = pass.track.slot;
     if (!binding.route.allow.empty()) check_allowed(pass);
@@ -281,13 +291,19 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
     const double pending = phase == rule::Phase::request ? static_cast<double>(pass.rows()) : 0;
     track::WindowSummary summary{};
     double summary_window = -1;
+    double count = 0;
+    const Binding::Plan* counted = nullptr;  // what `count` is of: often several signals' window
     for (std::size_t i = 0; i < plans.size(); ++i) {
         const Binding::Plan& plan = plans[i];
         double& value = pass.decision.signals[i];
         if (!signal::info(plan.signal).needs_input) {
-            const TrackTable::Track track =
-                plan.scope == signal::Scope::track ? pass.track : open_shared(pass, plan.scope);
-            value = tracks_.count(track, plan.horizon) + pending;
+            if (counted == nullptr || counted->scope != plan.scope || counted->horizon != plan.horizon) {
+                count = plan.scope == signal::Scope::track
+                            ? tracks_.count(pass.track, plan.horizon)
+                            : tracks_.count(open_shared(pass, plan.scope), plan.horizon);
+                counted = &plan;
+            }
+            value = count + pending;
             if (plan.signal == signal::Signal::request_rate) value /= plan.window;
             continue;
         }

@@ -52,6 +52,7 @@ struct Config {
 
 struct Query {
     std::string_view principal;
+    std::uint64_t principal_tag = 0;  // what expect() returned for it; 0: not asked
     std::string_view session;
     std::string_view request_id;
     event::Input input;
@@ -153,6 +154,9 @@ class Engine {
     Engine(std::shared_ptr<const policy::Policy> policy, const log::Policy& names, const Config& config);
     ~Engine();
 
+    // Fetches the track's place in the index while the caller still builds its query. Returns the query's
+    // principal_tag.
+    std::uint64_t expect(const Binding& binding, std::string_view principal) const noexcept;
     // `binding` is what route.current() returned; the decision refers to it.
     Fault decide(const Binding& binding, const Query& query, Decision& decision) noexcept;
     // A decision on the answer when a response rule matched. False otherwise.

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "atlascore/rule/graph.hpp"
@@ -25,6 +27,14 @@ std::optional<bool> implied(const Step& known, bool outcome, const Step& test) n
     return (outcome ? looser >= 0 : looser <= 0) ? std::optional(outcome) : std::nullopt;
 }
 
+// What tests that hold say about another.
+std::optional<bool> outcome_of(std::span<const Step> held, const Step& test) noexcept {
+    for (const Step& known : held) {
+        if (const auto outcome = implied(known, true, test)) return outcome;
+    }
+    return std::nullopt;
+}
+
 // A comparison with a signal as one strict comparison: x >= t is x > the double before t. Leaves that cannot
 // be written so keep their predicate.
 bool make_strict(const Predicate& predicate, Step& step) noexcept {
@@ -46,34 +56,153 @@ bool make_strict(const Predicate& predicate, Step& step) noexcept {
     return true;
 }
 
+// The step that tests a leaf.
+Step test_of_leaf(const Graph& graph, std::uint32_t index) noexcept {
+    Step step;
+    if (make_strict(graph.table.predicates[index], step)) return step;
+    step.kind = Step::Kind::leaf;
+    step.index = index;
+    return step;
+}
+
+// Tests that must hold wherever a condition does, each about something else.
+class Facts {
+  public:
+    static constexpr std::size_t limit = 8;
+
+    const std::vector<Step>& tests() const noexcept { return tests_; }
+
+    void add(const Step& test) {
+        if (outcome_of(tests_, test)) return;
+        std::erase_if(tests_, [&](const Step& known) { return implied(test, true, known) == true; });
+        if (tests_.size() < limit) tests_.push_back(test);
+    }
+
+    // What holds wherever either condition does: of two tests of one thing the weaker.
+    static Facts common(const Facts& a, const Facts& b) {
+        Facts out;
+        for (const Step& x : a.tests_) {
+            for (const Step& y : b.tests_) {
+                if (implied(x, true, y) == true) {
+                    out.add(y);
+                } else if (implied(y, true, x) == true) {
+                    out.add(x);
+                }
+            }
+        }
+        return out;
+    }
+
+  private:
+    std::vector<Step> tests_;
+};
+
+class Necessity {
+  public:
+    explicit Necessity(const Graph& graph) : graph_(graph) {}
+
+    const Facts& of(Ref ref) {
+        if (const auto known = facts_.find(ref); known != facts_.end()) return known->second;
+        Facts facts;
+        if (ref.is_constant()) return facts_[ref];
+        if (ref.is_node()) {
+            facts = of_node(graph_.nodes[ref.index()], ref.negated());
+        } else if (!ref.negated() && cost(graph_.table.predicates[ref.index()]) <= dearest) {
+            facts.add(test_of_leaf(graph_, ref.index()));
+        }
+        return facts_[ref] = std::move(facts);
+    }
+
+  private:
+    // Dearer tests stay behind the cheap ones of their own rule.
+    static constexpr std::uint32_t dearest = 12;
+
+    Facts of_node(const Node& node, bool negated) {
+        Facts out;
+        for (std::uint32_t i = 0; i < node.count; ++i) {
+            const Ref child = graph_.children[node.first + i];
+            const Facts& facts = of(negated ? !child : child);
+            if (i == 0) {
+                out = facts;
+            } else if (node.all != negated) {
+                for (const Step& test : facts.tests()) out.add(test);
+            } else {
+                out = Facts::common(out, facts);
+            }
+        }
+        return out;
+    }
+
+    const Graph& graph_;
+    std::map<Ref, Facts> facts_;
+};
+
 // Emits from the last step to the first: a target exists before the steps that jump to it. Positions count
 // from the end until finish() turns the list around.
 class Emitter {
   public:
-    explicit Emitter(const Graph& graph) : graph_(graph) {}
+    explicit Emitter(const Graph& graph) : graph_(graph), necessity_(graph) {}
 
     std::vector<Step> run() {
-        std::uint32_t next = push(Step{});
-        for (auto root = graph_.roots.rbegin(); root != graph_.roots.rend(); ++root) {
-            const std::uint32_t match = push({Step::Kind::match, root->rule, 0, next, next, 0});
-            next = emit(root->condition, match, next);
-        }
+        const std::uint32_t end = push(Step{});
+        if (!graph_.roots.empty()) emit_rules(graph_.roots, end);
         return finish();
     }
 
   private:
+    static constexpr std::size_t block_fanout = 8;
+
     std::uint32_t push(const Step& step) {
         steps_.push_back(step);
         return static_cast<std::uint32_t>(steps_.size() - 1);
     }
 
-    // The position of code that goes to `on_true` if the condition holds, else to `on_false`. It is the last
-    // one emitted, so what is pushed next falls through to it.
+    // The rules in their order, then `next`. What all of them need is tested first, so that most events pass
+    // a block of rules in a step or two; inside it is known to hold.
+    std::uint32_t emit_rules(std::span<const Root> rules, std::uint32_t next) {
+        const std::vector<Step> guards = unknown_needs_of(rules);
+        known_.insert(known_.end(), guards.begin(), guards.end());
+        std::uint32_t entry = next;
+        if (rules.size() == 1) {
+            const std::uint32_t match = push({Step::Kind::match, rules[0].rule, 0, next, next, 0});
+            entry = emit(rules[0].condition, match, next);
+        } else {
+            const std::size_t size = (rules.size() + block_fanout - 1) / block_fanout;
+            for (std::size_t block = (rules.size() + size - 1) / size; block-- > 0;) {
+                entry = emit_rules(rules.subspan(block * size, std::min(size, rules.size() - block * size)),
+                                   entry);
+            }
+        }
+        known_.resize(known_.size() - guards.size());
+        for (auto guard = guards.rbegin(); guard != guards.rend(); ++guard) {
+            entry = emit_test(*guard, entry, next);
+        }
+        return entry;
+    }
+
+    std::vector<Step> unknown_needs_of(std::span<const Root> rules) {
+        Facts needs = necessity_.of(rules[0].condition);
+        for (const Root& root : rules.subspan(1)) {
+            needs = Facts::common(needs, necessity_.of(root.condition));
+        }
+        std::vector<Step> unknown;
+        for (const Step& test : needs.tests()) {
+            if (!outcome_of(known_, test)) unknown.push_back(test);
+        }
+        // Signals first: they are at hand.
+        std::ranges::stable_partition(unknown,
+                                      [](const Step& test) { return test.kind != Step::Kind::leaf; });
+        return unknown;
+    }
+
+    // The position of code that goes to `on_true` if the condition holds, else to `on_false`.
     std::uint32_t emit(Ref ref, std::uint32_t on_true, std::uint32_t on_false) {
         if (ref.negated()) std::swap(on_true, on_false);
         if (ref.is_constant()) return on_true;
-        return ref.is_node() ? emit_node(ref.index(), on_true, on_false)
-                             : emit_leaf(ref.index(), on_true, on_false);
+        if (ref.is_node()) return emit_node(ref.index(), on_true, on_false);
+        const Step test = test_of_leaf(graph_, ref.index());
+        if (const auto outcome = outcome_of(known_, test)) return *outcome ? on_true : on_false;
+        return emit_test(test, on_true, on_false);
     }
 
     std::uint32_t emit_node(std::uint32_t index, std::uint32_t on_true, std::uint32_t on_false) {
@@ -81,7 +210,9 @@ class Emitter {
         if (!node.shared || node.leaves <= remembered_leaves) return emit_children(node, on_true, on_false);
         const std::uint32_t if_true = push({Step::Kind::remember, 1, index, on_true, on_true, 0});
         const std::uint32_t if_false = push({Step::Kind::remember, 0, index, on_false, on_false, 0});
-        emit_children(node, if_true, if_false);
+        const std::uint32_t entry = emit_children(node, if_true, if_false);
+        // Where nothing is remembered, `recall` goes on to the step behind it.
+        if (entry != steps_.size() - 1) return entry;
         return push({Step::Kind::recall, 0, index, on_true, on_false, 0});
     }
 
@@ -94,19 +225,10 @@ class Emitter {
         return entry;
     }
 
-    std::uint32_t emit_leaf(std::uint32_t index, std::uint32_t on_true, std::uint32_t on_false) {
-        Step step = step_of(index);
-        step.on_true = skip_known(step, true, on_true);
-        step.on_false = skip_known(step, false, on_false);
-        return push(step);
-    }
-
-    Step step_of(std::uint32_t index) const {
-        Step step;
-        if (make_strict(graph_.table.predicates[index], step)) return step;
-        step.kind = Step::Kind::leaf;
-        step.index = index;
-        return step;
+    std::uint32_t emit_test(Step test, std::uint32_t on_true, std::uint32_t on_false) {
+        test.on_true = skip_known(test, true, on_true);
+        test.on_false = skip_known(test, false, on_false);
+        return push(test);
     }
 
     std::uint32_t skip_known(const Step& known, bool outcome, std::uint32_t target) const {
@@ -127,7 +249,9 @@ class Emitter {
     }
 
     const Graph& graph_;
+    Necessity necessity_;
     std::vector<Step> steps_;
+    std::vector<Step> known_;  // holds where code is being emitted
 };
 
 }  // namespace

@@ -98,6 +98,8 @@ SlotRef KeyTable::find(std::uint64_t tag) const noexcept {
     for (const std::uint32_t first : candidates(tag).first) {
         const std::uint32_t slot = seek(first, tag);
         if (slot == SlotRef::none) continue;
+        // All misses at once: the atomic updates to come make every load behind them wait.
+        for (std::uint32_t word = 0; word < slot_words_; word += 8) __builtin_prefetch(words(slot) + word);
         const std::uint32_t generation_now = generation(slot);
         if (tag_word(slot).load(std::memory_order_acquire) == tag) return {slot, generation_now, false};
         // recycled in between

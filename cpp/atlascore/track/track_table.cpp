@@ -49,7 +49,7 @@ TrackTable::TrackTable(base::Region& region, std::size_t first_section, std::uin
       slabs_(hot) {
     const auto n = static_cast<std::uint32_t>(horizons.size());
     const std::uint32_t coarse = cold_ring_words / n;
-    const std::uint32_t fine = std::min(32u, hot_ring_words / n);
+    const std::uint32_t fine = std::min(WindowTable::buckets, hot_ring_words / n);
     for (std::uint32_t i = 0; i < n; ++i) {
         cold_.push_back(WindowShape::make(horizons[i], coarse, ring_word + i * coarse));
         fine_.push_back(WindowShape::make(horizons[i], fine, i * fine));
@@ -61,6 +61,8 @@ TrackTable::Track TrackTable::open(std::uint64_t tag, double now) noexcept {
     track.tag = tag;
     track.slot = keys_.find_or_insert(tag);
     track.words = keys_.words(track.slot.index);
+    for (std::uint32_t word = ring_word; word < record_words; word += 8)
+        __builtin_prefetch(track.words + word);
     track.hot = linked(track.words);
     track.newest = std::max(now, std::bit_cast<double>(relaxed(track.words[newest_word])));
     return track;
@@ -79,14 +81,15 @@ std::optional<TrackTable::Track> TrackTable::look(std::uint64_t tag, double now)
 
 double TrackTable::count(const Track& track, std::size_t horizon) const noexcept {
     const WindowShape& cold = cold_[horizon];
-    const WindowReading coarse =
-        window_read(track.words + cold.first_word, cold, track.slot.generation, Moment(cold, track.newest));
-    if (coarse.oldest == 0) return coarse.whole;
-    HotTrack* slab = hot(track.hot);
-    if (slab == nullptr) return coarse.interpolated();
-    const double since = std::bit_cast<double>(relaxed(slab->watched_since));
+    std::uint64_t* coarse = track.words + cold.first_word;
+    const Moment moment(cold, track.newest);
     const WindowShape& fine = fine_[horizon];
-    if (since > track.newest - fine.horizon) return coarse.interpolated();
+    HotTrack* slab = hot(track.hot);
+    const bool watched =
+        slab != nullptr && std::bit_cast<double>(relaxed(slab->watched_since)) <= track.newest - fine.horizon;
+    if (!watched || window_oldest(coarse, cold, track.slot.generation, moment) == 0) {
+        return window_read(coarse, cold, track.slot.generation, moment).interpolated();
+    }
     return window_read(slab->rings + fine.first_word, fine, track.hot.generation, Moment(fine, track.newest))
         .interpolated();
 }

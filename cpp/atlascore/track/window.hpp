@@ -9,8 +9,8 @@
 //
 // Reading: the whole buckets count in full, the oldest by the share of it that lies inside the window. With n
 // events spread evenly the oldest bucket holds n / (B - 1) of them and the error is that of placing them
-// evenly inside it: standard deviation sqrt(n / (6 (B - 1))), 0.94 of n = 100 at B = 20. The worst case is one
-// burst in the oldest bucket: it leaves the reading linearly over one width instead of at one instant.
+// evenly inside it: standard deviation sqrt(n / (6 (B - 1))), 0.94 of n = 100 at B = 20. The worst case is
+// one burst in the oldest bucket: it leaves the reading linearly over one width instead of at one instant.
 //
 // Time. A writer's time may lie behind the newest by up to one bucket: it counts where it belongs. Older is
 // late: refused here, counted by the caller. A reader never looks from before the newest write, so a reading
@@ -139,24 +139,33 @@ struct WindowReading {
     double upper_bound() const noexcept { return whole + oldest; }  // never less than the exact count
 };
 
+inline std::uint32_t oldest_place(const WindowShape& shape, const Moment& now) noexcept {
+    return now.place + 1 == shape.buckets ? 0 : now.place + 1;
+}
+
+// Events in the bucket that the window covers in part.
+inline std::uint64_t window_oldest(std::uint64_t* ring, const WindowShape& shape, std::uint32_t generation,
+                                   const Moment& now) noexcept {
+    const std::uint64_t empty = bucket::make(generation, now.epoch - (shape.buckets - 1), 0);
+    const std::atomic_ref word(ring[oldest_place(shape, now)]);
+    return bucket::count_if(word.load(std::memory_order_relaxed), empty);
+}
+
 inline WindowReading window_read(std::uint64_t* ring, const WindowShape& shape, std::uint32_t generation,
                                  const Moment& now) noexcept {
-    const std::uint32_t first = now.place + 1 == shape.buckets ? 0 : now.place + 1;
-    // In the order of time from `first`, the oldest bucket, on; each place has one epoch inside the window.
+    // In the order of time, from the place after the oldest bucket's on; each has one epoch in the window.
+    const std::uint32_t first = oldest_place(shape, now);
+    const std::uint64_t oldest = window_oldest(ring, shape, generation, now);
     std::uint64_t empty = bucket::make(generation, now.epoch - (shape.buckets - 1), 0);
-    const auto counted = [&](std::uint32_t place) {
-        return bucket::count_if(std::atomic_ref(ring[place]).load(std::memory_order_relaxed), empty);
-    };
-    const std::uint64_t oldest = counted(first);
     std::uint64_t whole = 0;
-    for (std::uint32_t place = first + 1; place < shape.buckets; ++place) {
-        empty += bucket::next_epoch;
-        whole += counted(place);
-    }
-    for (std::uint32_t place = 0; place < first; ++place) {
-        empty += bucket::next_epoch;
-        whole += counted(place);
-    }
+    const auto add_up = [&](std::uint32_t begin, std::uint32_t end) {
+        for (std::uint32_t place = begin; place < end; ++place) {
+            empty += bucket::next_epoch;
+            whole += bucket::count_if(std::atomic_ref(ring[place]).load(std::memory_order_relaxed), empty);
+        }
+    };
+    add_up(first + 1, shape.buckets);
+    add_up(0, first);
     return {static_cast<double>(static_cast<std::int64_t>(whole)),
             static_cast<double>(static_cast<std::int64_t>(oldest)), 1.0 - now.into};
 }

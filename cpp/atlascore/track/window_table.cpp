@@ -71,10 +71,6 @@ void WindowTable::hit(std::uint64_t tag, double now, std::uint64_t n, double* co
 bool WindowTable::hit_once(std::uint64_t tag, double now, std::uint64_t n, double* counts) noexcept {
     const SlotRef slot = keys_.find_or_insert(tag);
     std::uint64_t* words = keys_.words(slot.index);
-    // All misses at once: an atomic update makes the loads behind it wait.
-    const WindowShape& last = shapes_.back();
-    for (std::uint32_t word = 0; word < last.first_word + last.buckets; word += 8)
-        __builtin_prefetch(words + word);
     const double newest = newest_time(words[1], now);
     bool late = false;
     for (std::size_t i = 0; i < shapes_.size(); ++i) {

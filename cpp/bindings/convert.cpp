@@ -30,6 +30,12 @@ bool are_segments(PyObject* object) {
            PyUnicode_Check(PyTuple_GET_ITEM(first, 0)) && PyUnicode_Check(PyTuple_GET_ITEM(first, 1));
 }
 
+// A batch of texts.
+bool are_texts(PyObject* object) {
+    return is_sequence(object) && PySequence_Fast_GET_SIZE(object) != 0 &&
+           PyUnicode_Check(PySequence_Fast_GET_ITEM(object, 0));
+}
+
 }  // namespace
 
 Conversion::~Conversion() {
@@ -159,6 +165,7 @@ bool Conversion::input(PyObject* x, Meaning meaning, const policy::Model* model,
     }
     if (meaning == Meaning::text || (meaning == Meaning::automatic && PyUnicode_Check(x))) {
         if (are_segments(x)) return segments(x, out);
+        if (are_texts(x)) return texts(x, out);
         out.kind = event::InputKind::text;
         return text(x, "text", out.text);
     }
@@ -170,6 +177,7 @@ bool Conversion::input(PyObject* x, Meaning meaning, const policy::Model* model,
         return true;
     }
     if (meaning == Meaning::automatic && are_segments(x)) return segments(x, out);
+    if (meaning == Meaning::automatic && are_texts(x)) return texts(x, out);
     const bool holds_dicts =
         is_sequence(x) && PySequence_Fast_GET_SIZE(x) != 0 && PyDict_Check(PySequence_Fast_GET_ITEM(x, 0));
     if (PyDict_Check(x) || holds_dicts || (meaning == Meaning::row && is_sequence(x)))
@@ -192,6 +200,21 @@ bool Conversion::segments(PyObject* list, event::Input& out) {
     }
     out.kind = event::InputKind::text;
     out.text = joined_;
+    return true;
+}
+
+bool Conversion::texts(PyObject* list, event::Input& out) {
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list); ++i) {
+        std::string_view one;
+        if (!text(PySequence_Fast_GET_ITEM(list, i), "a text of the batch", one)) return false;
+        texts_.push_back(one);
+        if (i != 0) joined_ += '\n';
+        joined_ += one;
+    }
+    out.kind = event::InputKind::text;
+    out.text = joined_;
+    out.texts = texts_;
+    out.rows = texts_.size();
     return true;
 }
 

@@ -42,6 +42,7 @@ class Conversion {
     bool shape(Meaning meaning, const policy::Model* model, event::Input& out);
     bool image_shape(const policy::Model* model, event::Input& out);
     bool segments(PyObject* list, event::Input& out);
+    bool texts(PyObject* list, event::Input& out);
     bool rows(PyObject* x, const policy::Model* model, event::Input& out);
     bool row(PyObject* mapping_or_sequence, const policy::Model* model, std::uint32_t index,
              std::size_t& width);
@@ -56,6 +57,7 @@ class Conversion {
     std::vector<std::vector<event::Value>> arrays_;  // moving one keeps its data where it is
     std::vector<float> numbers_;
     std::vector<event::Category> categories_;
+    std::vector<std::string_view> texts_;
     std::string joined_;
 };
 

@@ -136,7 +136,7 @@ class Engine:
 
         At most one input: text (str, or segments [(channel, text), ...]), vector ((d,) float32), row (dict, or a
         sequence in the policy's feature order), image ((h, w) or (h, w, c)), digest (bytes that identify an encoded
-        input). One more leading dimension is a batch of N: one decision, counted as N queries.
+        input). One more leading dimension, or a list of texts, is a batch of N: one decision, counted as N queries.
         fields: further event fields that rules may read. cost: of the query, in the operator's unit. now: seconds.
         Raises TypeError or ValueError, with the offending value; the engine goes on.
         """

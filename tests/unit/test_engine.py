@@ -156,12 +156,27 @@ def test_batches(engine):
         ("row", [{"a": 1}, {"a": 2}, {"a": 3}], 3),
         ("row", [[1, "a"], [2, "b"]], 2),
         ("image", image, 7),
+        ("text", ["one", "two", "three", "four"], 4),
+        ("text", ["alone"], 1),
     ]:
         model = "image" if kind == "image" else "m"
         principal = f"{kind} {rows}"
         decision = engine.decide(principal=principal, model=model, now=NOW, **{kind: value})
         assert decision.rows == rows
         assert engine.signals(principal, model)["api.request_count"] == rows
+
+
+def test_a_batch_of_texts_is_its_texts_one_by_one(engine):
+    texts = ["What is the capital of France?"] * 12 + ["A recipe for lentil soup", "How far is the moon?"]
+    route = engine.route("m", endpoint="model")
+    together = route.decide("together", texts, NOW)
+    for text in texts:
+        alone = route.decide("one by one", text, NOW)
+    assert (together.rows, alone.rows) == (14, 1)
+    seen = [engine.signals(principal, "m") for principal in ("together", "one by one")]
+    assert seen[0] == seen[1]
+    assert seen[0]["api.request_count"] == 14
+    assert seen[0]["api.exact_duplicate_ratio"] == pytest.approx(11 / 14)
 
 
 def test_the_policy_says_what_an_input_is(engine):

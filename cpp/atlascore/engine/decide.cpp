@@ -226,16 +226,17 @@ Fault Engine::read_input(Pass& pass) noexcept {
     const event::Input& input = pass.query.input;
     if (input.kind == event::InputKind::row && input.width > column_limit) return Fault::width;
     const bool first = pass.track.slot.created;
+    const auto all_finite = [&] {
+        return input.values == nullptr || track::all_finite(input.values, input.rows * input.width);
+    };
     const bool wanted = input.kind != event::InputKind::none && pass.binding.reads_input &&
                         pass.binding.references != nullptr;
     if (!wanted) {
         // Bad values are an error whether or not a rule would have looked at them.
-        if (input.values != nullptr && !track::all_finite(input.values, input.rows * input.width))
-            return Fault::values;
-        return Fault::none;
+        return all_finite() ? Fault::none : Fault::values;
     }
     if (input.rows > 1) {
-        if (!track::all_finite(input.values, input.rows * input.width)) return Fault::values;
+        if (!all_finite()) return Fault::values;
         if (!pass.track.hot) tracks_.warm(pass.track, pass.query.now, !first);
         pass.hot = tracks_.hot(pass.track.hot);
         pass.batch = true;

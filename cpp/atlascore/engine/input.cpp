@@ -78,7 +78,7 @@ bool sketch_input(const event::Input& input, std::size_t index, const policy::Mo
             out.kind = track::SketchKind::none;
             return true;
         case event::InputKind::text:
-            track::sketch_text(input.text, seed, state.text, out);
+            track::sketch_text(input.texts.empty() ? input.text : input.texts[index], seed, state.text, out);
             return true;
         case event::InputKind::digest:
             track::sketch_digest(input.digest, out);

@@ -79,8 +79,9 @@ struct Category {
 // A batch of N inputs in one call is N queries: `rows` is N, and the values lie one input after the other.
 struct Input {
     InputKind kind = InputKind::none;
-    std::string_view text;
-    const float* values = nullptr;  // vector, image, row: `rows` times `width` floats, C order
+    std::string_view text;                    // of a batch: all of them, one a line
+    std::span<const std::string_view> texts;  // of a batch
+    const float* values = nullptr;            // vector, image, row: `rows` times `width` floats, C order
     std::size_t rows = 1;
     std::size_t width = 0;     // values per input; for a row its columns, categorical ones hold 0
     std::uint32_t height = 0;  // image: height x columns x channels = width

@@ -17,20 +17,14 @@ from atlascore.sigma import BUILTIN
 EVENTS = 300_000
 NOTE = "Rates are per second of processor time, so per core. Peers only parse."
 
-WHOLE = Contest(
-    "scan_whole",
-    "JSON lines (550 B), per core: the whole engine, shipped rules",
-    [Target("best", 800e3)],
-    unit="rate",
-    note=NOTE,
-)
-WINDOWS = Contest(
-    "scan_windows",
-    "JSON lines (550 B), per core: parse and windows, one rule on counts",
-    [Target("best", 1.5e6)],
-    unit="rate",
-    note=NOTE,
-)
+
+def _contest(key: str, what: str, per_second: float) -> Contest:
+    title = f"JSON lines (550 B), per core: {what}"
+    return Contest(key, title, [Target("best", per_second)], unit="rate", note=NOTE)
+
+
+WHOLE = _contest("scan_whole", "the whole engine, shipped rules", 800e3)
+WINDOWS = _contest("scan_windows", "parse and windows, one rule on counts", 1.5e6)
 COUNTS_ONLY = """
 version: 1
 rules: {paths: [very_high_query_volume.yml]}

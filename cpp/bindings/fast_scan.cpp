@@ -1,9 +1,12 @@
-// Scanner: logs replayed through an engine, one Python object per event asked for.
+// Scanner: logs replayed through an engine, one Python object per event asked for. And the numbers of a
+// request's body, without a Python object for each.
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <mutex>
 
+#include "atlascore/scan/json_tensor.hpp"
 #include "atlascore/scan/scanner.hpp"
 #include "bind_engine.hpp"
 #include "bindings.hpp"
@@ -101,6 +104,14 @@ class PyScanner {
     std::vector<py::object> routes_;
 };
 
+py::object json_numbers(std::string_view json) {
+    thread_local scan::JsonTensorReader reader;
+    const scan::Tensor<float>* numbers = reader.read(json);
+    if (numbers == nullptr) return py::none();
+    const auto shape = numbers->shape.begin();
+    return py::array_t<float>(std::vector<py::ssize_t>(shape, shape + numbers->rank), numbers->values.data());
+}
+
 }  // namespace
 
 void bind_scan(py::module_& m) {
@@ -110,6 +121,8 @@ void bind_scan(py::module_& m) {
         .def("next", &PyScanner::next, py::arg("findings_only"))
         .def("take_bad", &PyScanner::take_bad)
         .def("counts", &PyScanner::counts);
+    m.def("json_numbers", &json_numbers, py::arg("json"),
+          "A JSON array of numbers, or of such arrays of one length, as float32; None for anything else.");
 }
 
 }  // namespace atlascore::bindings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from atlascore import _core
 from atlascore._core import Decision
@@ -17,8 +17,7 @@ __all__ = ["Scan", "ScanEvent", "scan"]
 BadLine = Callable[[str, int, str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class ScanEvent:
+class ScanEvent(NamedTuple):
     """One line of a log. time: seconds since 1970. line: 1-based. principal: None where the log has none.
 
     answer: the decision on the response that the line carried, when a response rule matched; else None.
@@ -65,8 +64,7 @@ class Scan:
             if isinstance(found, bool):
                 continue
             *where, decision, answer = found
-            event = ScanEvent(*where, answer)  # type: ignore[call-arg]
-            yield event, decision
+            yield ScanEvent(*where, answer), decision  # type: ignore[call-arg]
         self._report()
 
     @property

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "atlascore/scan/json_tensor.hpp"
 #include "atlascore/scan/line_source.hpp"
 #include "atlascore/scan/timestamp.hpp"
 
@@ -14,8 +15,6 @@ namespace {
 using event::Value;
 using event::ValueKind;
 using simdjson::ondemand::json_type;
-
-constexpr std::size_t unknown_length = ~std::size_t{0};
 
 bool is_space(char c) noexcept {
     return c == ' ' || c == '\t' || c == '\r';
@@ -152,6 +151,17 @@ void JsonEventParser::begin(ScanEvent& event) {
     event.response.status = 200;
 }
 
+// The entry of a key; null when nothing of it is read. False when the key is bad.
+inline bool JsonEventParser::find(JsonField& field, const FieldTable::Entry* parent,
+                                  const FieldTable::Entry*& entry) {
+    Guess& guess = guesses_[std::min(keys_++, max_guesses - 1)];
+    if (guess.parent == parent && guess.is(field.key().raw())) [[likely]] {
+        entry = guess.entry;
+        return true;
+    }
+    return look_up(field, parent, entry, guess);
+}
+
 // The keys continue the path of `parent`; null for the line itself.
 bool JsonEventParser::read_object(Object& object, const FieldTable::Entry* parent, Place place) {
     ++place.slot.segments;
@@ -175,16 +185,9 @@ bool JsonEventParser::read_object(Object& object, const FieldTable::Entry* paren
     return true;
 }
 
-// The entry of a key; null when nothing of it is read. False when the key is bad.
-bool JsonEventParser::find(JsonField& field, const FieldTable::Entry* parent,
-                           const FieldTable::Entry*& entry) {
-    const std::size_t ordinal = std::min(keys_++, max_guesses - 1);
-    Guess& guess = guesses_[ordinal];
+bool JsonEventParser::look_up(JsonField& field, const FieldTable::Entry* parent,
+                              const FieldTable::Entry*& entry, Guess& guess) {
     const char* raw = field.key().raw();
-    if (guess.parent == parent && guess.is(raw)) {
-        entry = guess.entry;
-        return true;
-    }
     std::string_view name;
     if (!scalars_.key(field, name)) {
         return false;
@@ -231,7 +234,7 @@ bool JsonEventParser::read_value(JsonValue& value, const FieldTable::Entry& entr
         return true;
     }
     Value read;
-    if (!scalars_.scalar(value, read)) {
+    if (!scalars_.scalar(value, type, read)) {
         return false;
     }
     slots_.store(entry.slot, place.slot, read);
@@ -331,20 +334,25 @@ bool JsonEventParser::read_part(JsonValue& value, const FieldTable::Entry& entry
 // A name: a text, or a number in the digits that the line gives it.
 bool JsonEventParser::read_text(JsonValue& value, const FieldTable::Entry& entry, Place place,
                                 std::string_view& to) {
-    Value read;
     json_type type;
-    std::string_view token;
-    if (!value.type().get(type) && type != json_type::string) {
-        JsonScalars::token(value, token);
-    }
-    if (!scalars_.plain(value, read)) {
+    if (value.type().get(type) || type == json_type::object || type == json_type::array) {
         return scalars_.fail(entry.path, "expected a text");
+    }
+    Value read;
+    if (type == json_type::string) {
+        if (!scalars_.string(value, to)) {
+            return false;
+        }
+        read = Value::of_text(to);
+    } else {
+        std::string_view token;
+        if (JsonScalars::token(value, token) || !scalars_.scalar(value, type, read)) {
+            return scalars_.fail(entry.path, "expected a text");
+        }
+        to = read.kind == ValueKind::null ? to : token;
     }
     if (entry.slot >= 0) {
         slots_.store(entry.slot, place.slot, read);
-    }
-    if (read.kind != ValueKind::null) {
-        to = read.kind == ValueKind::text ? read.as_text() : token;
     }
     return true;
 }
@@ -432,8 +440,6 @@ bool JsonEventParser::read_tensor(JsonValue& value, const FieldTable::Entry& ent
     if (const auto error = value.type().get(type)) {
         return scalars_.fail(error);
     }
-    to.values.clear();
-    to.shape.fill(unknown_length);
     to.rank = 0;
     if (type == json_type::null) {
         return true;
@@ -442,49 +448,8 @@ bool JsonEventParser::read_tensor(JsonValue& value, const FieldTable::Entry& ent
     if (type != json_type::array || value.get_array().get(array)) {
         return scalars_.fail(entry.path, "expected an array of numbers");
     }
-    if (!read_axis(array, entry, to, 0)) {
-        return false;
-    }
-    return to.rank != 0 ? true : scalars_.fail(entry.path, "the array is empty");
-}
-
-template <class Number>
-bool JsonEventParser::read_axis(Array& array, const FieldTable::Entry& entry, Tensor<Number>& to,
-                                std::size_t axis) {
-    std::size_t length = 0;
-    for (auto result : array) {
-        ++length;
-        json_type type;
-        if (const auto error = result.type().get(type)) {
-            return scalars_.fail(error);
-        }
-        JsonValue&& element = std::move(result).value_unsafe();
-        if (type == json_type::array && axis + 1 < Tensor<Number>::max_rank &&
-            (to.rank == 0 || to.rank > axis + 1)) {
-            Array inner;
-            if (const auto error = element.get_array().get(inner)) {
-                return scalars_.fail(error);
-            }
-            if (!read_axis(inner, entry, to, axis + 1)) {
-                return false;
-            }
-            continue;
-        }
-        double number;
-        if (type != json_type::number || element.get_double().get(number)) {
-            return scalars_.fail(entry.path, "expected numbers, or arrays of numbers of one length");
-        }
-        to.rank = to.rank == 0 ? axis + 1 : to.rank;
-        if (to.rank != axis + 1) {
-            return scalars_.fail(entry.path, "expected numbers, or arrays of numbers of one length");
-        }
-        to.values.push_back(static_cast<Number>(number));
-    }
-    if (to.shape[axis] != unknown_length && to.shape[axis] != length) {
-        return scalars_.fail(entry.path, "the arrays have different lengths");
-    }
-    to.shape[axis] = length;
-    return true;
+    const char* wrong = scan::read_tensor(array, to);
+    return wrong == nullptr || scalars_.fail(entry.path, wrong);
 }
 
 // {name: value}, [value], or an array of either.

@@ -79,6 +79,8 @@ class JsonEventParser {
 
     bool read_object(Object& object, const FieldTable::Entry* parent, Place place);
     bool find(JsonField& field, const FieldTable::Entry* parent, const FieldTable::Entry*& entry);
+    bool look_up(JsonField& field, const FieldTable::Entry* parent, const FieldTable::Entry*& entry,
+                 Guess& guess);
     bool read_array(Array& array, const FieldTable::Entry& entry, Place place);
     bool read_value(JsonValue& value, const FieldTable::Entry& entry, Place place);
     bool read_known(JsonValue& value, const FieldTable::Entry& entry, Place place);
@@ -92,8 +94,6 @@ class JsonEventParser {
     bool read_time(JsonValue& value, std::optional<double>& to);
     template <class Number>
     bool read_tensor(JsonValue& value, const FieldTable::Entry& entry, Tensor<Number>& to);
-    template <class Number>
-    bool read_axis(Array& array, const FieldTable::Entry& entry, Tensor<Number>& to, std::size_t axis);
     bool read_row(JsonValue& value, const FieldTable::Entry& entry);
     bool read_cells(JsonValue& value, const FieldTable::Entry& entry);
     bool read_named_cells(JsonValue& value, const FieldTable::Entry& entry);

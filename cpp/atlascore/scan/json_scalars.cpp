@@ -133,14 +133,10 @@ bool JsonScalars::open(std::string_view line, Document& document, Object& object
 bool JsonScalars::plain(JsonValue& value, Value& to) {
     json_type type;
     return !value.type().get(type) && type != json_type::object && type != json_type::array &&
-           scalar(value, to);
+           scalar(value, type, to);
 }
 
-bool JsonScalars::scalar(JsonValue& value, Value& to) {
-    json_type type;
-    if (const auto error = value.type().get(type)) {
-        return fail(error);
-    }
+bool JsonScalars::scalar(JsonValue& value, json_type type, Value& to) {
     switch (type) {
         case json_type::string: {
             std::string_view text;
@@ -191,21 +187,23 @@ bool JsonScalars::number(JsonValue& value, Value& to) {
     return true;
 }
 
-// The string in place, when it has no escapes.
+// The string in place, when it has no escapes. Only space can stand between its closing quote and the next
+// token, so that the quote is found from behind.
 bool JsonScalars::string(JsonValue& value, std::string_view& to) {
+    std::string_view quoted = value.raw_json_token();
     simdjson::ondemand::raw_json_string raw;
     if (const auto error = value.get_raw_json_string().get(raw)) {
         return fail(error);
     }
-    const char* from = raw.raw();
-    const auto left = static_cast<std::size_t>(end_ - from);
-    const auto* quote = static_cast<const char*>(std::memchr(from, '"', left));
-    const auto size = static_cast<std::size_t>((quote ? quote : end_) - from);
-    if (const void* escape = std::memchr(from, '\\', size)) {
-        return unescape(from, static_cast<const char*>(escape), to);
+    while (quoted.size() > 1 && quoted.back() != '"') {
+        quoted.remove_suffix(1);
     }
-    to = {from, size};
-    return true;
+    if (quoted.size() < 2) {
+        return fail(simdjson::STRING_ERROR);
+    }
+    to = quoted.substr(1, quoted.size() - 2);
+    const void* escape = std::memchr(to.data(), '\\', to.size());
+    return escape == nullptr || unescape(to.data(), static_cast<const char*>(escape), to);
 }
 
 bool JsonScalars::key(JsonField& field, std::string_view& to) {

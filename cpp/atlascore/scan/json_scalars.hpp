@@ -27,10 +27,11 @@ class JsonScalars {
     // longer valid.
     bool open(std::string_view line, Document& document, Object& object);
 
-    // A scalar. False with a reason when it is none.
-    bool scalar(JsonValue& value, event::Value& to);
-    // The same, but false without a reason for an object or an array, which can then still be read.
+    // A scalar, whose type the caller has asked for already: neither object nor array.
+    bool scalar(JsonValue& value, simdjson::ondemand::json_type type, event::Value& to);
+    // Any value, but false without a reason for an object or an array, which can then still be read.
     bool plain(JsonValue& value, event::Value& to);
+    bool string(JsonValue& value, std::string_view& to);
     bool key(JsonField& field, std::string_view& to);
     // The bytes of a scalar as written.
     static simdjson::error_code token(JsonValue& value, std::string_view& to);
@@ -42,7 +43,6 @@ class JsonScalars {
 
   private:
     bool number(JsonValue& value, event::Value& to);
-    bool string(JsonValue& value, std::string_view& to);
     bool unescape(const char* from, const char* at, std::string_view& to);
     void make_room(std::size_t line_size);
 

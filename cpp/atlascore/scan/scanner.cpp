@@ -35,6 +35,11 @@ Scanner::BoundRoute::BoundRoute(engine::Engine& engine, std::string model, std::
         slots.push_back(bound.policy->spec().program->field(name));
 }
 
+bool Scanner::BoundRoute::is_of(const ScanEvent& event) const noexcept {
+    return route.model() == event.model && route.method() == event.method &&
+           route.endpoint() == event.endpoint;
+}
+
 Scanner::Scanner(engine::Engine& engine, const std::vector<std::string>& files, BadLine bad_line)
     : engine_(engine), policy_(engine.policy()), bad_line_(std::move(bad_line)) {
     const auto wanted = policy_->spec().program->fields();
@@ -73,7 +78,9 @@ Scanner::Source* Scanner::earliest() {
     return first;
 }
 
+// Most logs keep to one route for long, so the route of the event before is tried first.
 std::size_t Scanner::route_of(const ScanEvent& event) {
+    if (result_.route < routes_.size() && routes_[result_.route].is_of(event)) return result_.route;
     key_.assign(event.model);
     key_ += '\0';
     key_ += event.method;
@@ -94,7 +101,8 @@ bool Scanner::decide(const Source& source, const ScanEvent& event) {
     };
     result_.route = route_of(event);
     BoundRoute& bound = routes_[result_.route];
-    result_.binding = bound.route.current();
+    const auto& binding = bound.route.current();
+    if (result_.binding != binding) result_.binding = binding;  // a copy counts references atomically
     engine::Query query;
     std::string why;
     if (!input_of(event, result_.binding->route.model, query.input, why)) return refuse(why);
@@ -124,7 +132,7 @@ bool Scanner::decide(const Source& source, const ScanEvent& event) {
         engine::Answer answer;
         answer.label =
             event.response.label.kind == event::ValueKind::missing ? nullptr : &event.response.label;
-        answer.scores = event.response.scores.values;
+        if (event.response.scores.rank != 0) answer.scores = event.response.scores.values;
         answer.text = event.response.text;
         answer.has_text = event.response.has_text;
         answer.cost = event.response.cost;

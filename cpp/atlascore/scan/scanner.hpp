@@ -63,6 +63,7 @@ class Scanner {
         engine::Route route;
         std::vector<int> slots;  // per field of the route's program: its index among the fields that are read
         BoundRoute(engine::Engine& engine, std::string model, std::string method, std::string endpoint);
+        bool is_of(const ScanEvent& event) const noexcept;
     };
 
     Source* earliest();

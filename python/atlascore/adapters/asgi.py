@@ -207,8 +207,10 @@ class _Call:
             coding = self._headers.get(b"content-encoding", b"")
             if coding:
                 body = inflate(body, coding, self._guard.max_scan)
-            self._document = decode(body)
-            question = shape.ask(self._document, self._target.model, self._target.features)
+            question = None if self._guard.reader.needs_body else shape.ask_numbers(body, self._target.model)
+            if question is None:
+                self._document = decode(body)
+                question = shape.ask(self._document, self._target.model, self._target.features)
         except Exception as error:  # whatever a caller may send
             log.debug("a body on %s could not be read: %s", self._target.path, error)
             self._understood = False

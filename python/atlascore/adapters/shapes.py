@@ -11,12 +11,13 @@ import base64
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from atlascore._core import json_numbers
 from atlascore.constraints import Constraints
 
 __all__ = ["Answer", "Endpoint", "Question", "Shape", "find"]
@@ -26,16 +27,14 @@ Document: TypeAlias = dict[str, Any]
 _ROUND = Constraints(scores={"decimals": 0})
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What a request asks: `x` is the input in one of the forms that Route.decide takes."""
 
     model: str
     x: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What came back, as Route.record takes it; None where the answer does not say."""
 
     label: Any = None
@@ -53,6 +52,11 @@ class Shape:
     def ask(self, document: Document, model: str, features: Sequence[str]) -> Question:
         """The question. model: the one named in the path, if any; features: names of a row's columns."""
         raise NotImplementedError
+
+    def ask_numbers(self, body: bytes, model: str) -> Question | None:
+        """What `ask` would say of a body that asks about plain numbers, without decoding the rest of it; None for
+        any other body, good or bad. Only for shapes that never edit a request."""
+        return None
 
     def constrain_request(self, document: Document, constraints: Constraints) -> bool:
         """Edit the request; True when something changed."""
@@ -308,6 +312,15 @@ def _rounded_embedding(value: Any, decimals: int) -> Any:
 # --- model servers ----------------------------------------------------------------------------------------
 
 
+class _Instances(msgspec.Struct, gc=False):
+    """A body of which only the instances are looked at, and these are left as they are."""
+
+    instances: msgspec.Raw
+
+
+_INSTANCES = msgspec.json.Decoder(_Instances)
+
+
 class _Tensors(Shape):
     """TensorFlow Serving and KServe v1: `instances` (rows) or `inputs` (columns)."""
 
@@ -324,6 +337,15 @@ class _Tensors(Shape):
         if "examples" in document:
             return Question(model, _rows(document["examples"], features))
         raise ValueError('neither "instances" nor "inputs"')
+
+    def ask_numbers(self, body: bytes, model: str) -> Question | None:
+        try:
+            values = json_numbers(bytes(_INSTANCES.decode(body).instances))
+        except msgspec.MsgspecError:
+            return None
+        if values is None:
+            return None
+        return Question(model, values if values.ndim == 2 else values.reshape(len(values), -1))
 
     def read_answer(self, document: Document) -> Answer:
         for key in ("predictions", "outputs", "result"):
@@ -348,6 +370,9 @@ class _Mlflow(_Tensors):
                 raise ValueError('"dataframe_split" without "data"')
             return Question(model, _rows(split["data"], split.get("columns") or features))
         return super().ask(document, model, features)
+
+    def ask_numbers(self, body: bytes, model: str) -> Question | None:
+        return None  # dataframes come before instances
 
 
 class _OpenInference(Shape):
@@ -466,7 +491,7 @@ def _as_array(value: Any) -> npt.NDArray[np.float64] | None:
         array = np.array(value)
     except ValueError:
         return None
-    return array.astype(np.float64) if array.dtype.kind == "f" else None
+    return array if array.dtype.kind == "f" else None
 
 
 def _coarsened(value: Any, constraints: Constraints, vector: bool = False) -> Any:

@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 
 #undef HWY_TARGET_INCLUDE
@@ -9,6 +10,8 @@
 #include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
+
+#include "atlascore/simd/load_tail-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace atlascore::simd::HWY_NAMESPACE {
@@ -19,14 +22,6 @@ using F32 = hn::ScalableTag<float>;
 
 const char* Target() {
     return hwy::TargetName(HWY_TARGET);
-}
-
-// The last, short vector of an array: the missing lanes are zero.
-template <class D>
-HWY_INLINE hn::Vec<D> load_tail(D d, const hn::TFromD<D>* from, std::size_t count) {
-    HWY_ALIGN hn::TFromD<D> lanes[hn::MaxLanes(d)] = {};
-    std::memcpy(lanes, from, count * sizeof(lanes[0]));
-    return hn::Load(d, lanes);
 }
 
 // Four running sums hide the latency of the fused multiply-add.
@@ -282,110 +277,6 @@ void MinMerge(std::uint64_t* into, const std::uint64_t* from, std::size_t count)
     for (; i < count; ++i) into[i] = from[i] < into[i] ? from[i] : into[i];
 }
 
-std::size_t AsciiPrefix(const char* text, std::size_t size) {
-    const hn::ScalableTag<std::int8_t> d;
-    const std::size_t n = hn::Lanes(d);
-    const auto* bytes = reinterpret_cast<const std::int8_t*>(text);
-    std::size_t i = 0;
-    for (; i + n <= size; i += n) {
-        const auto first = hn::FindFirstTrue(d, hn::Lt(hn::LoadU(d, bytes + i), hn::Zero(d)));
-        if (first >= 0) return i + static_cast<std::size_t>(first);
-    }
-    for (; i < size && bytes[i] >= 0; ++i) {
-    }
-    return i;
-}
-
-std::size_t FoldAscii(const char* text, std::size_t size, bool after_space, char* out) {
-#if HWY_TARGET == HWY_SCALAR
-    (void)text, (void)size, (void)after_space, (void)out;
-    return 0;
-#else
-    const hn::CappedTag<std::int8_t, 64> d;
-    const std::size_t n = hn::Lanes(d);
-    const auto between = [d](auto v, int low, int high) HWY_ATTR {
-        return hn::And(hn::Gt(v, hn::Set(d, static_cast<std::int8_t>(low - 1))),
-                       hn::Lt(v, hn::Set(d, static_cast<std::int8_t>(high + 1))));
-    };
-    std::uint64_t carry = after_space;
-    std::size_t i = 0;
-    for (; i + n <= size; i += n) {
-        auto v = hn::LoadU(d, reinterpret_cast<const std::int8_t*>(text) + i);
-        if (!hn::AllFalse(d, hn::Lt(v, hn::Zero(d)))) break;
-        const auto space = hn::Or(between(v, '\t', '\r'), between(v, 0x1C, ' '));
-        alignas(8) std::uint8_t bytes[8] = {};
-        hn::StoreMaskBits(d, space, bytes);
-        std::uint64_t spaces;
-        std::memcpy(&spaces, bytes, sizeof spaces);
-        if (spaces & (spaces << 1 | carry)) break;
-        carry = spaces >> (n - 1);
-        v = hn::Or(v, hn::IfThenElseZero(between(v, 'A', 'Z'), hn::Set(d, 0x20)));
-        v = hn::IfThenElse(between(v, '0', '9'), hn::Set(d, '0'), v);
-        v = hn::IfThenElse(space, hn::Set(d, ' '), v);
-        hn::StoreU(v, d, reinterpret_cast<std::int8_t*>(out) + i);
-    }
-    return i;
-#endif
-}
-
-#if HWY_TARGET == HWY_SCALAR
-void HashWindows5(const char* text, std::size_t count, std::uint64_t flip, std::uint64_t* out) {
-    constexpr std::uint64_t multiplier = 0x9FB21C651E98DF25ull;
-    for (std::size_t i = 0; i < count; ++i) {
-        std::uint32_t head, tail;
-        std::memcpy(&head, text + i, 4);
-        std::memcpy(&tail, text + i + 1, 4);
-        std::uint64_t h = (tail + (static_cast<std::uint64_t>(head) << 32)) ^ flip;
-        h ^= std::rotl(h, 49) ^ std::rotl(h, 24);
-        h *= multiplier;
-        h ^= (h >> 35) + 5;
-        h *= multiplier;
-        out[i] = h ^ (h >> 28);
-    }
-}
-#else
-// a * multiplier mod 2^64, lane by lane.
-template <class D>
-HWY_INLINE hn::Vec<D> times(D d, hn::Vec<D> a, std::uint64_t multiplier) {
-#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
-    return hn::Mul(a, hn::Set(d, multiplier));
-#else
-    const hn::Repartition<std::uint32_t, D> d32;
-    const auto low = hn::BitCast(d32, hn::Set(d, multiplier & 0xFFFFFFFFu));
-    const auto high = hn::BitCast(d32, hn::Set(d, multiplier >> 32));
-    const auto a_low = hn::BitCast(d32, a), a_high = hn::BitCast(d32, hn::ShiftRight<32>(a));
-    const auto cross = hn::Add(hn::MulEven(a_high, low), hn::MulEven(a_low, high));
-    return hn::Add(hn::MulEven(a_low, low), hn::ShiftLeft<32>(cross));
-#endif
-}
-
-// Windows i .. i + 7 lie in 12 bytes; each 64-bit lane picks its five from a copy of the 16 bytes at i. The
-// hash reads them as two overlapping words: bytes 1-4 below, bytes 0-3 above.
-void HashWindows5(const char* text, std::size_t count, std::uint64_t flip, std::uint64_t* out) {
-    const hn::CappedTag<std::uint64_t, 8> d;
-    const hn::Repartition<std::uint8_t, decltype(d)> d8;
-    constexpr std::uint64_t multiplier = 0x9FB21C651E98DF25ull;
-    alignas(64) std::uint8_t picks[64];
-    for (std::uint8_t lane = 0; lane < 8; ++lane) {
-        for (std::uint8_t byte = 0; byte < 4; ++byte) {
-            picks[8 * lane + byte] = lane + byte + 1;
-            picks[8 * lane + byte + 4] = lane + byte;
-        }
-    }
-    const auto pick = hn::Load(d8, picks);
-    const auto secret = hn::Set(d, flip), length = hn::Set(d, 5);
-    for (std::size_t i = 0; i < count; i += hn::Lanes(d)) {
-        const auto bytes = hn::LoadDup128(d8, reinterpret_cast<const std::uint8_t*>(text) + i);
-        auto h = hn::Xor(hn::BitCast(d, hn::TableLookupBytes(bytes, pick)), secret);
-        h = hn::Xor(h, hn::Xor(hn::RotateRight<15>(h), hn::RotateRight<40>(h)));
-        h = times(d, h, multiplier);
-        h = hn::Xor(h, hn::Add(hn::ShiftRight<35>(h), length));
-        h = times(d, h, multiplier);
-        hn::StoreU(hn::Xor(h, hn::ShiftRight<28>(h)), d, out + i);
-    }
-}
-#endif
-
 }  // namespace atlascore::simd::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -404,9 +295,6 @@ HWY_EXPORT(SquaredDistances);
 HWY_EXPORT(EqualBytes);
 HWY_EXPORT(Hamming);
 HWY_EXPORT(MinMerge);
-HWY_EXPORT(AsciiPrefix);
-HWY_EXPORT(FoldAscii);
-HWY_EXPORT(HashWindows5);
 
 namespace {
 
@@ -526,18 +414,6 @@ void hamming(std::uint64_t x, const std::uint64_t* words, std::size_t count, std
 
 void min_merge(std::uint64_t* into, const std::uint64_t* from, std::size_t count) noexcept {
     HWY_DYNAMIC_DISPATCH(MinMerge)(into, from, count);
-}
-
-std::size_t ascii_prefix(const char* text, std::size_t size) noexcept {
-    return HWY_DYNAMIC_DISPATCH(AsciiPrefix)(text, size);
-}
-
-std::size_t fold_ascii(const char* text, std::size_t size, bool after_space, char* out) noexcept {
-    return HWY_DYNAMIC_DISPATCH(FoldAscii)(text, size, after_space, out);
-}
-
-void hash_windows5(const char* text, std::size_t count, std::uint64_t flip, std::uint64_t* out) noexcept {
-    HWY_DYNAMIC_DISPATCH(HashWindows5)(text, count, flip, out);
 }
 
 const char* active_target() noexcept {

@@ -72,6 +72,11 @@ void equal_bytes(const std::uint8_t* x, const std::uint8_t* rows, std::size_t st
                  std::uint32_t* out) noexcept;
 // Differing bits of x and each of `count` words.
 void hamming(std::uint64_t x, const std::uint64_t* words, std::size_t count, std::uint32_t* out) noexcept;
+// Drops of hashes[count] what cannot lower the minimum of its bin, (h >> 8) mod bins, not all of it, and
+// returns how many stay, in order. `bins` is a power of two. Writes over up to 8 words behind the hashes.
+// 0.2 ns a hash.
+std::size_t keep_candidates(std::uint64_t* hashes, std::size_t count, const std::uint64_t* minima,
+                            std::size_t bins) noexcept;
 // into[i] = min(into[i], from[i]).
 void min_merge(std::uint64_t* into, const std::uint64_t* from, std::size_t count) noexcept;
 
@@ -79,9 +84,9 @@ void min_merge(std::uint64_t* into, const std::uint64_t* from, std::size_t count
 
 // Bytes before the first one >= 0x80.
 std::size_t ascii_prefix(const char* text, std::size_t size) noexcept;
-// Lower-cases letters, turns digits to '0' and white space to ' ', as long as everything is ASCII and no two
-// white spaces follow each other. Returns how many bytes it did, a multiple of the vector size; 0 says: do
-// the next ones by hand. `after_space`: the byte before text is white space. 0.03 ns a byte.
+// Lower-cases letters, turns digits to '0' and white space to ' ', up to the first byte that is not ASCII or
+// is white space behind white space, and returns how many bytes that were. `after_space`: the byte before
+// text is white space. Writes up to 64 bytes behind out + size. 0.06 ns a byte.
 std::size_t fold_ascii(const char* text, std::size_t size, bool after_space, char* out) noexcept;
 // out[i] = xxh3-64 of the 5 bytes at text + i, i < count. `flip` is the hash's secret word less the seed.
 // Reads up to 64 bytes behind the last window and writes up to 8 words behind out + count. 0.4 ns a window.

@@ -34,6 +34,15 @@ double half_value(std::uint16_t half) {
     return half & 0x8000 ? -size : size;
 }
 
+std::string plain_fold(std::string text) {
+    for (char& c : text) {
+        const bool white = (c >= 9 && c <= 13) || (c >= 28 && c <= 32);
+        const bool digit = c >= '0' && c <= '9';
+        c = white ? ' ' : digit ? '0' : c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    }
+    return text;
+}
+
 // Runs the test once for every instruction set, and proves that it was that one.
 template <class Test>
 void on_every_target(Test&& test) {
@@ -231,20 +240,39 @@ TEST_CASE("ASCII prefix and folding") {
             other[n] = '\x80';
             CHECK(simd::ascii_prefix(other.data(), other.size()) == n);
         }
-        std::string out(text.size(), '\0');
-        const std::size_t done = simd::fold_ascii(text.data(), text.size(), false, out.data());
-        for (std::size_t i = 0; i < done; ++i) {
-            const char c = text[i];
-            const bool white = (c >= 9 && c <= 13) || (c >= 28 && c <= 32);
-            const bool digit = c >= '0' && c <= '9';
-            const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-            CHECK(out[i] == (white ? ' ' : digit ? '0' : lower));
+        std::string out(text.size() + 64, '\0');
+        for (std::size_t n = 0; n <= text.size(); ++n) {
+            CHECK(simd::fold_ascii(text.data(), n, false, out.data()) == n);
+            CHECK(std::string_view(out.data(), n) == plain_fold(text.substr(0, n)));
         }
-        const std::string spaced = std::string(200, 'a') + "  " + std::string(200, 'a');
-        out.resize(spaced.size());
-        CHECK(simd::fold_ascii(spaced.data(), spaced.size(), false, out.data()) < 201);
-        const std::string leading = " " + std::string(200, 'a');
-        CHECK(simd::fold_ascii(leading.data(), leading.size(), true, out.data()) == 0);
+        for (std::size_t at = 0; at < 140; ++at) {
+            const std::string before(at, 'a');
+            CHECK(simd::fold_ascii((before + "\t b").data(), at + 3, true, out.data()) ==
+                  (at == 0 ? 0 : at + 1));
+            CHECK(simd::fold_ascii((before + "\x80" + before).data(), 2 * at + 1, true, out.data()) == at);
+        }
+    });
+}
+
+TEST_CASE("what may be the least of a bin stays among the candidates") {
+    std::mt19937_64 generator(5);
+    on_every_target([&] {
+        for (const std::size_t bins : {1u, 4u, 8u, 64u, 256u}) {
+            std::vector<std::uint64_t> minima(bins);
+            for (auto& least : minima) least = generator();
+            for (std::size_t count = 0; count <= 40; ++count) {
+                std::vector<std::uint64_t> hashes(count + 8);
+                for (auto& hash : hashes) hash = generator();
+                auto kept = hashes, expected = minima, lowered = minima;
+                kept.resize(simd::keep_candidates(kept.data(), count, minima.data(), bins));
+                REQUIRE(kept.size() <= count);
+                hashes.resize(count);
+                for (const auto h : hashes)
+                    expected[(h >> 8) % bins] = std::min(expected[(h >> 8) % bins], h);
+                for (const auto h : kept) lowered[(h >> 8) % bins] = std::min(lowered[(h >> 8) % bins], h);
+                CHECK(lowered == expected);
+            }
+        }
     });
 }
 

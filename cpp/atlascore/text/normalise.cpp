@@ -1,7 +1,6 @@
 #include "atlascore/text/normalise.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "atlascore/simd/kernels.hpp"
@@ -13,21 +12,9 @@ namespace {
 // No step writes more: a flushed sequence of 65 code points and a decomposition of 18, each up to 3 code
 // points when lower-cased.
 constexpr std::size_t step_bound = 1024;
-// Where the kernel refuses, so many bytes go one by one before it is asked again.
-constexpr std::size_t by_hand = 64;
-
-constexpr std::array<char, 128> folded = [] {
-    std::array<char, 128> table{};
-    for (int c = 0; c < 128; ++c) {
-        const bool white = (c >= '\t' && c <= '\r') || (c >= 0x1C && c <= ' ');
-        const bool upper = c >= 'A' && c <= 'Z', digit = c >= '0' && c <= '9';
-        table[static_cast<std::size_t>(c)] = static_cast<char>(white   ? ' '
-                                                               : upper ? c + 32
-                                                               : digit ? '0'
-                                                                       : c);
-    }
-    return table;
-}();
+bool ascii_white(char c) noexcept {
+    return (c >= '\t' && c <= '\r') || (c >= 0x1C && c <= ' ');
+}
 
 // Normalisation leaves it alone. The replacement character may stand for bytes that are not its own.
 bool is_plain(char32_t code) noexcept {
@@ -75,20 +62,19 @@ std::size_t Normaliser::next(char* out, std::size_t capacity) noexcept {
 
 // A run of ASCII, but for its last character when something else follows: marks may compose with that.
 char* Normaliser::take_ascii(char* out, char* limit) noexcept {
+    const auto before_other = [this](std::size_t run) { return at_ + run != end_ && !ascii(at_[run]); };
     while (at_ != end_ && out < limit) {
+        if (after_space_ && ascii_white(*at_) && !before_other(1)) {
+            ++at_;
+            continue;
+        }
         const auto room = static_cast<std::size_t>(std::min<std::ptrdiff_t>(end_ - at_, limit - out));
         std::size_t run = simd::fold_ascii(at_, room, after_space_, out);
-        const bool by_vector = run != 0;
-        if (!by_vector) run = simd::ascii_prefix(at_, std::min(room, by_hand));
-        run -= run != 0 && at_ + run != end_ && !ascii(at_[run]);
+        run -= run != 0 && before_other(run);
         if (run == 0) return out;
-        if (by_vector) {
-            out += run;
-            after_space_ = out[-1] == ' ';
-        } else {
-            out = fold_bytes(run, out);
-        }
         at_ += run;
+        out += run;
+        after_space_ = out[-1] == ' ';
     }
     return out;
 }
@@ -114,20 +100,6 @@ char* Normaliser::take_plain(char* out, char* limit) noexcept {
     if (last != at_) after_space_ = out[-1] == ' ';
     at_ = at;
     hold(held);
-    return out;
-}
-
-char* Normaliser::fold_bytes(std::size_t count, char* out) noexcept {
-    const char* const at = at_;
-    bool after_space = after_space_;
-    for (std::size_t i = 0; i < count; ++i) {
-        const char c = folded[static_cast<std::size_t>(at[i])];
-        const bool white = c == ' ';
-        *out = c;
-        out += !(white & after_space);
-        after_space = white;
-    }
-    after_space_ = after_space;
     return out;
 }
 

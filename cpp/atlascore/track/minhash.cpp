@@ -21,7 +21,7 @@ constexpr std::size_t shingle_words = 5;
 constexpr std::size_t carry_room = 64;  // 4 code points of up to 4 bytes, aligned
 constexpr std::size_t piece_room = 16384;
 constexpr std::size_t read_slack = 64;  // hash_windows5 reads so far behind its last window
-constexpr std::size_t batch = 512;      // windows hashed at a time
+constexpr std::size_t batch = 128;      // windows hashed at a time
 constexpr std::size_t ascii_worthwhile = 12;
 constexpr std::uint64_t unfilled = ~std::uint64_t{0};
 
@@ -42,36 +42,50 @@ std::uint64_t window_flip(std::uint64_t seed) noexcept {
     return (XXH_readLE64(XXH3_kSecret + 8) ^ XXH_readLE64(XXH3_kSecret + 16)) - mixed;
 }
 
-// Terms and least hash per bin. Within a bin the least hash is the one of least rank.
+// No branch: whether a hash is the least so far follows no pattern that a processor could learn.
+void lower(std::uint64_t& least, std::uint64_t h) noexcept {
+    least = std::min(least, h);
+}
+
+// Lowers the minima of mask + 1 bins, a power of two. The hashes are used up.
+void lower_minima(std::uint64_t* minima, std::uint64_t mask, std::uint64_t* hashes,
+                  std::size_t count) noexcept {
+    const std::size_t kept = simd::keep_candidates(hashes, count, minima, mask + 1);
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < kept; ++i) lower(minima[hashes[i] >> 8 & mask], hashes[i]);
+}
+
+// Least hash of each bin, which is the one of least rank.
+struct MinimaSink {
+    std::span<std::uint64_t> minima;
+    std::uint64_t mask = std::has_single_bit(minima.size()) ? minima.size() - 1 : 0;
+
+    void operator()(std::uint64_t h) noexcept {
+        lower(minima[mask != 0 ? h >> 8 & mask : (h >> 8) % minima.size()], h);
+    }
+    void take(std::uint64_t* hashes, std::size_t count) noexcept {
+        if (mask != 0) return lower_minima(minima.data(), mask, hashes, count);
+        for (std::size_t i = 0; i < count; ++i) (*this)(hashes[i]);
+    }
+};
+
+// The least hash of each of 64 bins, and the terms.
 struct SignatureSink {
-    alignas(64) std::uint32_t counts[128] = {};  // by bits 0..6: bit 6 set counts up, clear counts down
-    alignas(64) std::uint64_t minima[64];
-
-    SignatureSink() { std::fill(std::begin(minima), std::end(minima), unfilled); }
-    void operator()(std::uint64_t h) noexcept {
-        ++counts[h & 127];
-        std::uint64_t& least = minima[h >> 8 & 63];
-        if (h < least) [[unlikely]] {
-            least = h;
-        }
-    }
-};
-
-struct PowerOfTwoSink {
     std::uint64_t* minima;
-    std::uint64_t mask;
-    void operator()(std::uint64_t h) noexcept {
-        std::uint64_t& least = minima[h >> 8 & mask];
-        if (h < least) least = h;
-    }
-};
+    // By bits 0..7: bit 6 set counts up, clear counts down; bit 7 says nothing.
+    alignas(64) std::uint32_t counts[256] = {};
 
-struct AnySink {
-    std::uint64_t* minima;
-    std::uint64_t bins;
     void operator()(std::uint64_t h) noexcept {
-        std::uint64_t& least = minima[(h >> 8) % bins];
-        if (h < least) least = h;
+        ++counts[h & 255];
+        lower(minima[h >> 8 & 63], h);
+    }
+    void take(std::uint64_t* hashes, std::size_t count) noexcept {
+#pragma GCC unroll 4
+        for (std::size_t i = 0; i < count; ++i) ++counts[hashes[i] & 255];
+        lower_minima(minima, 63, hashes, count);
+    }
+    std::int32_t term(std::size_t i) const noexcept {
+        return static_cast<std::int32_t>(counts[64 + i] + counts[192 + i] - counts[i] - counts[128 + i]);
     }
 };
 
@@ -146,7 +160,7 @@ class Shingler {
         for (std::size_t done = 0; done < count; done += batch) {
             const std::size_t some = std::min(batch, count - done);
             simd::hash_windows5(at + done, some, flip_, buffers_.hashes);
-            for (std::size_t i = 0; i < some; ++i) sink_(buffers_.hashes[i]);
+            sink_.take(buffers_.hashes, some);
         }
     }
 
@@ -232,7 +246,7 @@ void densify(std::span<std::uint64_t> bins, std::uint64_t seed) noexcept {
     for (std::uint64_t& value : bins) value &= ~copied;
 }
 
-void minhash_words(std::string_view text, std::uint64_t seed, AnySink sink) {
+void minhash_words(std::string_view text, std::uint64_t seed, MinimaSink sink) {
     const std::string normal = text::normalise(text);
     std::vector<std::size_t> starts;  // of the words, and one past the end of the last
     for (std::size_t at = 0; at < normal.size(); at = normal.find(' ', at) + 1) {
@@ -252,29 +266,24 @@ void minhash_words(std::string_view text, std::uint64_t seed, AnySink sink) {
 
 void text_signature(std::string_view text, std::uint64_t seed, TextScratch& scratch,
                     TextSignature& out) noexcept {
-    SignatureSink sink;
+    std::fill(std::begin(out.ranks), std::end(out.ranks), unfilled);
+    SignatureSink sink{out.ranks};
     out.shingles = consume(text, seed, scratch, sink, &out.digest);
-    for (std::size_t i = 0; i < 64; ++i) {
-        out.terms[i] = static_cast<std::int32_t>(sink.counts[64 + i] - sink.counts[i]);
-    }
+    for (std::size_t i = 0; i < 64; ++i) out.terms[i] = sink.term(i);
     if (out.shingles < minimum_shingles) {
         std::fill(std::begin(out.ranks), std::end(out.ranks), 0);
         return;
     }
-    std::copy(std::begin(sink.minima), std::end(sink.minima), out.ranks);
     densify(out.ranks, seed);
 }
 
 void minhash(std::string_view text, std::uint64_t seed, bool words, TextScratch& scratch,
              std::span<std::uint64_t> out) {
     std::fill(out.begin(), out.end(), unfilled);
+    MinimaSink sink{out};
     if (words) {
-        minhash_words(text, seed, AnySink{out.data(), out.size()});
-    } else if (std::has_single_bit(out.size())) {
-        PowerOfTwoSink sink{out.data(), out.size() - 1};
-        consume(text, seed, scratch, sink, nullptr);
+        minhash_words(text, seed, sink);
     } else {
-        AnySink sink{out.data(), out.size()};
         consume(text, seed, scratch, sink, nullptr);
     }
     densify(out, seed);

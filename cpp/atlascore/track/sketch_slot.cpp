@@ -32,7 +32,9 @@ void raw_distances_of(const Sketch& query, const SlotRow* rows, std::size_t coun
         const std::size_t some = std::min(at_once, count - done);
         simd::equal_bytes(query.minhash, reinterpret_cast<const std::uint8_t*>(rows + done), sizeof(SlotRow),
                           some, equal);
-        for (std::size_t i = 0; i < some; ++i) out[done + i] = static_cast<float>(minhash_size - equal[i]);
+        for (std::size_t i = 0; i < some; ++i) {
+            out[done + i] = static_cast<float>(static_cast<int>(minhash_size) - static_cast<int>(equal[i]));
+        }
     }
 }
 
@@ -61,11 +63,6 @@ bool write_slot(SlotMeta& meta, SlotRow& row, const SlotRow& content, std::uint3
     shared_store(meta.check, check_of(content, digest, space, owner), std::memory_order_release);
     const std::uint32_t after = writing + 1 == 0 ? 2 : writing + 1;
     return shared_exchange_if(meta.sequence, writing, after);
-}
-
-std::uint32_t published(const SlotMeta& meta, std::uint32_t space) noexcept {
-    const std::uint32_t sequence = shared_load(meta.sequence, std::memory_order_acquire);
-    return sequence % 2 == 0 && shared_load(meta.space) == space ? sequence : 0;
 }
 
 bool read_slot(const SlotMeta& meta, const SlotRow& row, std::uint32_t sequence, std::uint64_t owner,

@@ -52,7 +52,10 @@ bool write_slot(SlotMeta& meta, SlotRow& row, const SlotRow& content, std::uint3
                 std::uint32_t space, std::uint64_t owner) noexcept;
 
 // The slot's sequence word when it is published and holds a sketch of `space` (not 0), else 0.
-std::uint32_t published(const SlotMeta& meta, std::uint32_t space) noexcept;
+inline std::uint32_t published(const SlotMeta& meta, std::uint32_t space) noexcept {
+    const std::uint32_t sequence = shared_load(meta.sequence, std::memory_order_acquire);
+    return sequence % 2 == 0 && shared_load(meta.space) == space ? sequence : 0;
+}
 
 // Copies the slot that was published with `sequence`; false when it has changed or fails its check.
 bool read_slot(const SlotMeta& meta, const SlotRow& row, std::uint32_t sequence, std::uint64_t owner,

@@ -70,8 +70,20 @@ PyObject* get_now(PyObject* o, void*) {
 PyObject* get_retry_after(PyObject* o, void*) {
     return PyFloat_FromDouble(self_of(o)->decision.retry_after);
 }
-PyObject* get_outcome(PyObject*, void*) {
-    return PyUnicode_FromString("decided");
+PyObject* get_outcome(PyObject* o, void*) {
+    return PyUnicode_FromString(self_of(o)->decision.failed ? "guard_error" : "decided");
+}
+PyObject* get_failure(PyObject* o, void*) {
+    const auto& failed = self_of(o)->decision.failed;
+    if (!failed) Py_RETURN_NONE;
+    return PyUnicode_FromString(failed->closed ? "closed" : "open");
+}
+PyObject* get_guard(PyObject* o, void*) {
+    const auto& failed = self_of(o)->decision.failed;
+    if (!failed) Py_RETURN_NONE;
+    return Py_BuildValue("{s:s,s:s}", "stage",
+                         log::stage_names[static_cast<std::size_t>(failed->stage)].data(), "kind",
+                         log::failure_names[static_cast<std::size_t>(failed->kind)].data());
 }
 PyObject* get_redactions(PyObject*, void*) {
     return PyTuple_New(0);
@@ -218,7 +230,9 @@ PyGetSetDef getters[] = {
     {"rules", get_rules, nullptr, "ids of the matched rules", nullptr},
     {"techniques", get_techniques, nullptr, "ATLAS ids of the matched rules, sorted", nullptr},
     {"constraints", get_constraints, nullptr, "Constraints; falsy when empty", nullptr},
-    {"outcome", get_outcome, nullptr, "\"decided\"", nullptr},
+    {"outcome", get_outcome, nullptr, "\"decided\" or \"guard_error\"", nullptr},
+    {"failure", get_failure, nullptr, "of a guard error: \"open\" or \"closed\"; else None", nullptr},
+    {"guard", get_guard, nullptr, "of a guard error: {\"stage\": ..., \"kind\": ...}; else None", nullptr},
     {"id", get_id, nullptr, "opaque id, dec_...", nullptr},
     {"sequence", get_sequence, nullptr, "the producer's sequence number", nullptr},
     {"index", get_index, nullptr, "index in the log; waits up to 20 ms for the writer; None without a log",

@@ -1,6 +1,9 @@
 // Route: decide() and record(), the two hot entries.
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <string>
 
 #include "atlascore/base/clock.hpp"
 #include "bind_engine.hpp"
@@ -15,6 +18,8 @@ namespace {
 
 enum Name { name_principal, name_x, name_now, name_session, name_fields, name_cost, name_count };
 constexpr const char* decide_names[name_count] = {"principal", "x", "now", "session", "fields", "cost"};
+constexpr const char* guard_error_names[] = {"principal", "stage",  "kind", "closed",
+                                             "session",   "fields", "now"};
 constexpr const char* record_names[] = {"decision", "label", "scores", "text", "cost", "status", "now"};
 
 RouteObject* self_of(PyObject* object) {
@@ -99,6 +104,11 @@ std::vector<event::Value>& field_slots(std::size_t count) {
     return slots;
 }
 
+bool request_id_of(Conversion& conversion, PyObject* fields, std::string_view& out) {
+    PyObject* id = PyDict_GetItemString(fields, "request_id");
+    return id == nullptr || !PyUnicode_Check(id) || conversion.text(id, "request_id", out);
+}
+
 PyObject* decide_with(RouteObject* self, PyObject** slots, Meaning meaning) {
     if (slots[name_principal] == nullptr) {
         return PyErr_Format(PyExc_TypeError, "decide() needs a principal");
@@ -132,10 +142,7 @@ PyObject* decide_with(RouteObject* self, PyObject** slots, Meaning meaning) {
     query.fields = values.data();
     if (slots[name_fields] != nullptr && slots[name_fields] != Py_None) {
         if (!conversion.fields(slots[name_fields], program, values.data())) return nullptr;
-        if (PyObject* id = PyDict_GetItemString(slots[name_fields], "request_id");
-            id != nullptr && PyUnicode_Check(id)) {
-            if (!conversion.text(id, "request_id", query.request_id)) return nullptr;
-        }
+        if (!request_id_of(conversion, slots[name_fields], query.request_id)) return nullptr;
         decision->fields = Py_NewRef(slots[name_fields]);
     }
     decision->principal = Py_NewRef(slots[name_principal]);
@@ -166,6 +173,70 @@ PyObject* decide_as(PyObject* object, PyObject* const* args, Py_ssize_t given) {
     PyObject* slots[name_count];
     for (int i = 0; i < name_count; ++i) slots[i] = args[i + 1];
     return decide_with(self_of(object), slots, static_cast<Meaning>(kind));
+}
+
+// The place of a name in a list; -1 with ValueError set when it is not there.
+template <std::size_t N>
+int place_of(PyObject* object, const char* what, const std::array<std::string_view, N>& names) {
+    Conversion conversion;
+    std::string_view given;
+    if (!conversion.text(object, what, given)) return -1;
+    const auto at = std::find(names.begin(), names.end(), given);
+    if (at != names.end()) return static_cast<int>(at - names.begin());
+    std::string all;
+    for (const std::string_view name : names) all += (all.empty() ? "" : ", ") + std::string(name);
+    PyErr_Format(PyExc_ValueError, "%s must be one of %s, not %R", what, all.c_str(), object);
+    return -1;
+}
+
+PyObject* guard_error(PyObject* object, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
+    enum { principal_, stage_, kind_, closed_, session_, fields_, now_, count_ };
+    RouteObject* self = self_of(object);
+    PyObject* slots[count_] = {};
+    if (!spread("guard_error", guard_error_names, count_, 3, args, given, keywords, slots)) return nullptr;
+    if (slots[principal_] == nullptr || slots[stage_] == nullptr) {
+        return PyErr_Format(PyExc_TypeError, "guard_error() needs a principal and a stage");
+    }
+    Conversion conversion;
+    engine::Query query;
+    engine::GuardError error;
+    const int stage = place_of(slots[stage_], "stage", log::stage_names);
+    if (stage < 0) return nullptr;
+    error.stage = static_cast<log::Stage>(stage);
+    if (slots[kind_] != nullptr) {
+        const int kind = place_of(slots[kind_], "kind", log::failure_names);
+        if (kind < 0) return nullptr;
+        error.kind = static_cast<log::Failure>(kind);
+    }
+    if (slots[closed_] != nullptr) {
+        const int closed = PyObject_IsTrue(slots[closed_]);
+        if (closed < 0) return nullptr;
+        error.closed = closed != 0;
+    }
+    if (!conversion.text(slots[principal_], "principal", query.principal)) return nullptr;
+    if (slots[session_] != nullptr && !conversion.text(slots[session_], "session", query.session))
+        return nullptr;
+    if (!time_of(self, slots[now_], query.now)) return nullptr;
+    if (!(query.now >= 0 && query.now <= track::latest_time))
+        return raise_fault(engine::Fault::time, query.now, 0);
+    const bool has_fields = slots[fields_] != nullptr && slots[fields_] != Py_None;
+    if (has_fields && !PyDict_Check(slots[fields_])) {
+        return PyErr_Format(PyExc_TypeError, "fields must be a dict, not %.200s",
+                            Py_TYPE(slots[fields_])->tp_name);
+    }
+    if (has_fields && !request_id_of(conversion, slots[fields_], query.request_id)) return nullptr;
+    DecisionObject* decision = new_decision(self);
+    if (decision == nullptr) return nullptr;
+    Ref owned(reinterpret_cast<PyObject*>(decision));
+    try {
+        decision->binding = self->route->current();
+    } catch (const std::exception& failure) {
+        return PyErr_Format(PyExc_RuntimeError, "%s", failure.what());
+    }
+    decision->principal = Py_NewRef(slots[principal_]);
+    decision->fields = has_fields ? Py_NewRef(slots[fields_]) : nullptr;
+    self->route->engine().fail(*decision->binding, query, error, decision->decision);
+    return owned.release();
 }
 
 bool scores_of(Conversion& conversion, PyObject* scores, std::vector<double>& out) {
@@ -293,6 +364,13 @@ PyMethodDef methods[] = {
      "decide(principal, x=None, now=None, *, session=\"\", fields=None, cost=0.0) -> Decision"},
     {"decide_as", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(decide_as)), METH_FASTCALL,
      nullptr},
+    {"guard_error", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(guard_error)),
+     METH_FASTCALL | METH_KEYWORDS,
+     "guard_error(principal, stage, kind=\"internal\", *, closed=False, session=\"\", fields=None, now=None) "
+     "-> "
+     "Decision\n\nWhat a query gets on which no decision could be made: BLOCK when closed, else ALLOW. "
+     "Counted and "
+     "logged as a guard error."},
     {"record", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(record)),
      METH_FASTCALL | METH_KEYWORDS,
      "record(decision, label=None, scores=None, *, text=None, cost=None, status=200, now=None) -> Decision | "

@@ -32,7 +32,14 @@ class Decision:
     @property
     def constraints(self) -> Constraints: ...
     @property
-    def outcome(self) -> str: ...
+    def outcome(self) -> str:
+        """ "decided" or "guard_error": no decision could be made, the policy's failure section answered."""
+    @property
+    def failure(self) -> str | None:
+        """Of a guard error: "open" (ALLOW) or "closed" (BLOCK)."""
+    @property
+    def guard(self) -> dict[str, str] | None:
+        """Of a guard error: its "stage" and "kind"."""
     @property
     def id(self) -> str:
         """Opaque, "dec_..."."""
@@ -99,6 +106,20 @@ class Route:
         cost: float,
         /,
     ) -> Decision: ...
+    def guard_error(
+        self,
+        principal: str | bytes,
+        stage: str,
+        kind: str = "internal",
+        *,
+        closed: bool = False,
+        session: str = "",
+        fields: Mapping[str, Any] | None = None,
+        now: float | None = None,
+    ) -> Decision:
+        """What a query gets on which no decision could be made: BLOCK when `closed`, else ALLOW. It is counted and
+        logged as a guard error, and is no volume. stage: of the policy's failure section. kind: deadline, parse,
+        region, log or internal. Raises ValueError or TypeError."""
     def record(
         self,
         decision: Decision,

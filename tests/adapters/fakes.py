@@ -25,6 +25,10 @@ class Route:
         )
         return self.engine.decision
 
+    def guard_error(self, principal, stage, kind="internal", *, closed=False):
+        self.engine.failures.append((principal, stage, kind, closed))
+        return SimpleNamespace(id="dec_failed")
+
     def record(self, decision, label=None, scores=None, *, text=None, cost=None, status=200, now=None):
         self.engine.records.append(SimpleNamespace(label=label, scores=scores, text=text, cost=cost, status=status))
 
@@ -43,6 +47,7 @@ class Engine:
         self.fault = None
         self.calls = []
         self.records = []
+        self.failures = []
         self.closed = False
 
     def route(self, *, model, method, endpoint):

@@ -93,11 +93,50 @@ def test_what_cannot_be_read_is_a_failure_of_the_event_not_a_block(body):
     assert request(middleware, document=body).status == 200
     assert app.body == body
     assert engine.calls[0].x is None
+    assert engine.failures == [("192.0.2.1", "event", "parse", False)]
     closed, engine = guarded(app, policy=policy("failure: {stages: {event: fail_closed}}"))
     refused = request(closed, document=body)
     assert refused.status == 503
     assert refused.headers[b"x-should-retry"] == b"false"
+    assert "dec_failed" in refused.body.decode()
+    assert engine.failures == [("192.0.2.1", "event", "parse", True)]
     assert [record.status for record in engine.records] == [503]
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_engine_that_fails_is_a_failure_of_the_decision(closed, caplog):
+    app = answering({"predictions": [1]})
+    mode = "fail_closed" if closed else "fail_open"
+    middleware, engine = guarded(app, policy=policy(f"failure: {{stages: {{decision: {mode}}}}}"))
+    engine.decision = None  # what an engine never answers
+    with caplog.at_level(logging.CRITICAL):
+        answer = request(middleware, document={"instances": [[1]]})
+    assert answer.status == (503 if closed else 200)
+    assert engine.failures == [("192.0.2.1", "decision", "internal", closed)]
+
+
+def test_a_failure_that_cannot_be_told_still_has_its_effect(monkeypatch, caplog):
+    def guard_error(*args, **options):
+        raise RuntimeError("gone")
+
+    monkeypatch.setattr(Route, "guard_error", guard_error)
+    middleware, _ = guarded(answering({}), policy=policy("failure: {stages: {event: fail_closed}}"))
+    with caplog.at_level(logging.CRITICAL):
+        assert request(middleware, document=b"{").status == 503
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_answer_that_cannot_be_edited_is_a_failure_of_the_response(closed):
+    app = answering(b"no document", content_type="application/json")
+    mode = "fail_closed" if closed else "fail_open"
+    middleware, engine = guarded(
+        app,
+        action=CONSTRAIN,
+        constraints=Constraints(scores="label_only"),
+        policy=policy(f"failure: {{stages: {{response: {mode}}}}}"),
+    )
+    assert request(middleware, document={"instances": [[1]]}).status == (503 if closed else 200)
+    assert engine.failures == [("192.0.2.1", "response", "parse", closed)]
 
 
 JSON = st.recursive(

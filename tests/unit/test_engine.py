@@ -1,5 +1,6 @@
 """The engine from Python: its arguments, its answers, and what goes on around a decision."""
 
+import json
 import threading
 import time
 
@@ -331,6 +332,48 @@ def test_the_log(policy, tmp_path):
         stats = engine.stats()
         assert stats["log_lost"] == 0 and stats["log_error"] == ""
         assert stats["log_entries"] >= 10
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_guard_error_is_neither_an_allow_nor_a_block(policy, tmp_path, closed):
+    with ac.Engine(policy, capacity=100, log=tmp_path / "log", clock=lambda: NOW) as engine:
+        route = engine.route("m", "predict", "/v1/models/m")
+        failed = route.guard_error("p", "event", "parse", closed=closed, session="s", fields={"request_id": "r1"})
+        assert failed.outcome == "guard_error"
+        assert failed.action is (ac.Action.BLOCK if closed else ac.Action.ALLOW)
+        assert failed.failure == ("closed" if closed else "open")
+        assert failed.guard == {"stage": "event", "kind": "parse"}
+        assert (failed.rules, failed.simulated) == ((), False)
+        assert failed.explain()["guard"] == failed.guard
+        assert route.record(failed, status=503) is None
+        decided = route.decide("p", None, NOW)
+        assert (decided.outcome, decided.failure, decided.guard) == ("decided", None, None)
+        assert engine.signals("p", "m")["api.request_count"] == 1
+        stats = engine.stats()
+        assert stats["guard_errors"] == 1
+        assert (stats["decisions_allow"], stats["decisions_block"], stats["records_dropped"]) == (1, 0, 0)
+        assert engine.flush()
+    lines = (tmp_path / "log" / "decisions.jsonl").read_text().splitlines()
+    entries = [entry for entry in map(json.loads, lines) if entry["kind"] == "decision"]
+    assert [entry.get("outcome") for entry in entries] == ["guard_error", None]
+    assert entries[0]["failure"] == failed.failure
+    assert entries[0]["guard"] == failed.guard
+    assert entries[0]["req"] == "r1"
+    assert entries[0]["principal"] == entries[1]["principal"] == engine.commitment("p")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("p", "nowhere"), "stage must be one of event, track, .*, not 'nowhere'"),
+        (("p", "event", "bad luck"), "kind must be one of deadline, .*, not 'bad luck'"),
+        (("p",), "needs a principal and a stage"),
+        ((5, "event"), "principal must be str"),
+    ],
+)
+def test_a_guard_error_that_makes_no_sense(route, arguments, reason):
+    with pytest.raises((ValueError, TypeError), match=reason):
+        route.guard_error(*arguments)
 
 
 def test_an_exemption_from_what_is_only_logged(tmp_path):

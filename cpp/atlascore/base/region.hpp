@@ -60,6 +60,7 @@ enum class Counter : std::uint8_t {
     hot_recycled,
     claims_recovered,  // slots left claimed by a dead process
     limit_refusals,
+    guard_errors,  // queries on which no decision could be made
     count_,
 };
 inline constexpr std::size_t counter_count = static_cast<std::size_t>(Counter::count_);

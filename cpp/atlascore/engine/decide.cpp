@@ -493,13 +493,25 @@ void Engine::make_standing(Pass& pass) noexcept {
 
 void Engine::finish(Pass& pass) noexcept {
     Decision& decision = pass.decision;
-    region_.add(static_cast<base::Counter>(decision.action));
+    region_.add(decision.failed ? base::Counter::guard_errors : static_cast<base::Counter>(decision.action));
     if (decision.would > decision.action) region_.add(base::Counter::simulated);
     if (log_) {
         write_log(pass);
     } else {
         decision.sequence = unlogged_sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
     }
+}
+
+// The principal's commitment, which its track remembers.
+log::Commitment Engine::commitment_of(const Pass& pass) noexcept {
+    log::Commitment commitment{};
+    std::uint8_t* cached = pass.track.words != nullptr ? tracks_.commitment(pass.track) : nullptr;
+    if (cached != nullptr) std::memcpy(commitment.data(), cached, commitment.size());
+    if (commitment != log::Commitment{} || pass.query.principal.empty()) return commitment;
+    commitment = committed(pass.query.principal).value_or(commitments_->commit(pass.query.principal));
+    if (cached != nullptr && tracks_.holds(pass.track))
+        std::memcpy(cached, commitment.data(), commitment.size());
+    return commitment;
 }
 
 void Engine::write_log(Pass& pass) noexcept {
@@ -511,13 +523,7 @@ void Engine::write_log(Pass& pass) noexcept {
     record.latency =
         static_cast<std::uint32_t>(std::min<std::int64_t>(record.mono - pass.started, 0xFFFFFFFF));
     record.constraints = decision.constraints;
-    std::uint8_t* cached = tracks_.commitment(pass.track);
-    std::memcpy(record.principal.data(), cached, record.principal.size());
-    if (record.principal == log::Commitment{} && !pass.query.principal.empty()) {
-        record.principal =
-            committed(pass.query.principal).value_or(commitments_->commit(pass.query.principal));
-        if (tracks_.holds(pass.track)) std::memcpy(cached, record.principal.data(), record.principal.size());
-    }
+    record.principal = commitment_of(pass);
     if (!pass.query.session.empty()) record.session = commitments_->commit(pass.query.session);
     record.policy = binding.log_policy;
     record.model = binding.log_model;
@@ -554,11 +560,28 @@ void Engine::write_log(Pass& pass) noexcept {
         record.request_size = static_cast<std::uint8_t>(pass.query.request_id.size());
         std::memcpy(record.request, pass.query.request_id.data(), pass.query.request_id.size());
     }
+    if (decision.failed) {
+        record.guard_error = true;
+        record.stage = decision.failed->stage;
+        record.failure = decision.failed->kind;
+        record.closed = decision.failed->closed;
+    }
     decision.sequence = log_->push(record);
+}
+
+void Engine::fail(const Binding& binding, const Query& query, const GuardError& error,
+                  Decision& decision) noexcept {
+    Pass pass(binding, query, decision);
+    if (log_) pass.started = base::monotonic_nanoseconds();
+    decision.failed = error;
+    decision.now = query.now;
+    decision.action = decision.would = error.closed ? Action::block : Action::allow;
+    finish(pass);
 }
 
 bool Engine::record(const Binding& binding, const Decision& decision, const Answer& answer,
                     Decision& response) noexcept {
+    if (decision.failed) return false;  // there is no track to tell
     region_.add(base::Counter::records);
     const auto track = tracks_.look(decision.track_tag, answer.now);
     if (!track || track->slot.generation != decision.slot.generation) {

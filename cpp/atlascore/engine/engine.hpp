@@ -65,7 +65,15 @@ struct Query {
 // Why a query cannot be decided: bad input, told to the caller, never a silent ALLOW.
 enum class Fault : std::uint8_t { none, time, values, width, cost };
 
+// Where and why a decision failed, and whether the policy's failure section then refuses the query.
+struct GuardError {
+    log::Stage stage = log::Stage::decision;
+    log::Failure kind = log::Failure::internal;
+    bool closed = false;
+};
+
 struct Decision {
+    std::optional<GuardError> failed;  // then it is neither an ALLOW nor a BLOCK in any count
     Action action = Action::allow;
     Action would = Action::allow;  // what shadow rules would have given
     log::Step step = log::Step::none;
@@ -159,6 +167,10 @@ class Engine {
     std::uint64_t expect(const Binding& binding, std::string_view principal) const noexcept;
     // `binding` is what route.current() returned; the decision refers to it.
     Fault decide(const Binding& binding, const Query& query, Decision& decision) noexcept;
+    // What a query gets on which no decision could be made: ALLOW, or BLOCK when closed. It is counted and
+    // logged as such, and is no volume.
+    void fail(const Binding& binding, const Query& query, const GuardError& error,
+              Decision& decision) noexcept;
     // A decision on the answer when a response rule matched. False otherwise.
     bool record(const Binding& binding, const Decision& decision, const Answer& answer,
                 Decision& response) noexcept;
@@ -212,6 +224,7 @@ class Engine {
     Fault make_sketch(const Pass& pass, std::size_t row, track::Sketch& sketch) const noexcept;
     void finish(Pass& pass) noexcept;
     void write_log(Pass& pass) noexcept;
+    log::Commitment commitment_of(const Pass& pass) noexcept;
     track::TrackTable::Track open_shared(const Pass& pass, signal::Scope scope) noexcept;
 
     Config config_;

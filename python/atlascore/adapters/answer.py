@@ -35,11 +35,12 @@ BODY_HEADERS = frozenset(
 class PassedAnswer:
     """Only the status is noted."""
 
-    __slots__ = ("_forward", "status")
+    __slots__ = ("_forward", "failed", "status")
 
     def __init__(self, send: Send) -> None:
         self._forward = send
         self.status = 0  # 0: no answer has begun
+        self.failed = False  # True: it should have been edited and could not be
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -169,6 +170,7 @@ class HeldAnswer(WatchedAnswer):
         await self._give_out(body, False)
 
     async def _give_up(self, body: bytes, more: bool) -> None:
+        self.failed = True
         if self._refusal is None:
             await self._give_out(body, more)
         else:

@@ -120,6 +120,7 @@ class _Call:
         "_document",
         "_guard",
         "_headers",
+        "_principal",
         "_receive_next",
         "_received",
         "_route",
@@ -149,6 +150,7 @@ class _Call:
         self._body: bytes | None = None  # the whole body, if it was read
         self._document: dict[str, Any] | None = None  # what it says, if it says anything
         self._understood = True  # False: the body is not what the route promises
+        self._principal = ""  # as far as it is known
         self._disconnected = False
         self._answer = PassedAnswer(send)
 
@@ -170,12 +172,12 @@ class _Call:
                 self._answer.status = _CLOSED_BY_CLIENT
             elif decision.action == _BLOCK:
                 await self._refuse(*self._cause(decision))
-            elif not self._understood and self._guard.closes("event"):
-                await self._refuse("guard", decision.id)
-            else:
+            elif self._understood or not await self._refused_by_failure("event", "parse"):
                 await self._pass(decision, constraints)
         finally:
             self._record(decision)
+            if self._answer.failed:
+                self._guard_error("response", "parse")
 
     # --- read, understand, decide ---
 
@@ -222,7 +224,7 @@ class _Call:
     def _decide(self, x: Any) -> Any:
         """The engine's decision. An input that it refuses is a failure of the event, which counts as well."""
         reader = self._guard.reader
-        principal = reader.principal(self._scope, self._headers, self._document)
+        principal = self._principal = reader.principal(self._scope, self._headers, self._document)
         session = reader.session(self._scope, self._headers, self._document)
         fields: dict[str, Any] = {"client.address": reader.address(self._scope, self._headers)}
         if self._target.shape is not None and self._body is None:
@@ -284,10 +286,26 @@ class _Call:
         return scope
 
     async def _pass_undecided(self) -> None:
-        if self._guard.closes("decision"):
-            await self._refuse("guard")
-        else:
+        if not await self._refused_by_failure("decision", "internal"):
             await self._app(self._scope, self._receive, self._send)
+
+    async def _refused_by_failure(self, stage: str, kind: str) -> bool:
+        """Whether the failure of a stage refuses the call; then it is refused."""
+        decision_id = self._guard_error(stage, kind)
+        closed = self._guard.closes(stage)
+        if closed:
+            await self._refuse("guard", decision_id)
+        return closed
+
+    def _guard_error(self, stage: str, kind: str) -> str:
+        """Tell the engine of a failure; the id under which it is logged. Never raises: the engine may be what
+        failed."""
+        try:
+            failed = self._route.guard_error(self._principal, stage, kind, closed=self._guard.closes(stage))
+        except Exception:
+            log.exception("no record of a failure on %s", self._target.path)
+            return ""
+        return str(failed.id)
 
     async def _receive(self) -> Message:
         message, self._received = self._received, None
@@ -299,8 +317,6 @@ class _Call:
 
     def _cause(self, decision: Any) -> tuple[str, str, float, Limit | None]:
         step, index, _ = decision._step
-        if decision.outcome == "guard_error":
-            return "guard", decision.id, 0.0, None
         if step == "limit":
             return "limit", decision.id, decision.retry_after, self._guard.limits[index]
         cause = "operator" if step == "operator" else "behaviour"

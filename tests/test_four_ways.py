@@ -66,7 +66,8 @@ def events(count: int) -> list[dict]:
         elif who == "prompter":
             varied = list(prompt)
             varied[int(rng.integers(60))] = str(rng.choice(words))
-            event["text"] = " ".join(varied)
+            text = " ".join(varied)
+            event["text"] = [text, " ".join(varied[::-1]), text] if rng.random() < 0.1 else text
         elif who != "job":
             shape = (3, 48) if rng.random() < 0.1 else 48  # some in batches
             event["vector"] = rng.normal(size=shape).astype(np.float32).tolist()

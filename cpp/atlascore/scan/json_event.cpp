@@ -139,6 +139,7 @@ void JsonEventParser::begin(ScanEvent& event) {
     event.principal = event.model = event.method = event.endpoint = event.session = event.request_id = {};
     event.has_text = event.has_digest = false;
     event.text = event.digest = {};
+    event.texts.clear();
     event.vector.rank = event.image.rank = 0;
     event.row.clear();
     event.rows = 0;
@@ -281,7 +282,7 @@ bool JsonEventParser::read_known(JsonValue& value, const FieldTable::Entry& entr
         case Known::request_id:
             return read_text(value, entry, place, event_->request_id);
         case Known::text:
-            return read_content(value, entry, event_->has_text, event_->text);
+            return read_input_text(value, entry);
         case Known::vector:
             return read_tensor(value, entry, event_->vector);
         case Known::image:
@@ -355,6 +356,41 @@ bool JsonEventParser::read_text(JsonValue& value, const FieldTable::Entry& entry
         slots_.store(entry.slot, place.slot, read);
     }
     return true;
+}
+
+// A text, or a batch of them.
+bool JsonEventParser::read_input_text(JsonValue& value, const FieldTable::Entry& entry) {
+    json_type type;
+    if (value.type().get(type) || type != json_type::array) {
+        return read_content(value, entry, event_->has_text, event_->text);
+    }
+    Array array;
+    if (const auto error = value.get_array().get(array)) {
+        return scalars_.fail(error);
+    }
+    event_->joined.clear();
+    for (auto result : array) {
+        JsonValue element;
+        std::string_view text;
+        bool is_text = false;
+        if (const auto error = std::move(result).get(element)) {
+            return scalars_.fail(error);
+        }
+        if (!read_content(element, entry, is_text, text)) {
+            return false;
+        }
+        if (!is_text) {
+            return scalars_.fail(entry.path, "expected a text");
+        }
+        if (!event_->texts.empty()) {
+            event_->joined += '\n';
+        }
+        event_->joined += text;
+        event_->texts.push_back(text);
+    }
+    event_->has_text = true;
+    event_->text = event_->joined;
+    return !event_->texts.empty() || scalars_.fail(entry.path, "the array is empty");
 }
 
 bool JsonEventParser::read_content(JsonValue& value, const FieldTable::Entry& entry, bool& has,

@@ -87,6 +87,7 @@ class JsonEventParser {
     bool read_part(JsonValue& value, const FieldTable::Entry& entry, const FieldTable::Entry* parent,
                    Place place);
     bool read_text(JsonValue& value, const FieldTable::Entry& entry, Place place, std::string_view& to);
+    bool read_input_text(JsonValue& value, const FieldTable::Entry& entry);
     bool read_content(JsonValue& value, const FieldTable::Entry& entry, bool& has, std::string_view& to);
     bool read_cost(JsonValue& value, const FieldTable::Entry& entry, Place place, double& to);
     bool read_status(JsonValue& value, const FieldTable::Entry& entry, Place place);

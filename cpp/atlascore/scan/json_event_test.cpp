@@ -131,6 +131,21 @@ TEST_CASE("event fields: flattened, the flatter key wins, arrays yield all eleme
     CHECK(r.event.principal.empty());
 }
 
+TEST_CASE("a list of texts is a batch") {
+    Reader r;
+    REQUIRE(r.parse(R"({"text":["one","tw\u00f6",""]})"));
+    CHECK(r.event.has_text);
+    CHECK(r.event.texts == std::vector<std::string_view>{"one", "tw\xC3\xB6", ""});
+    CHECK(r.event.text == "one\ntw\xC3\xB6\n");
+    REQUIRE(r.parse(R"({"text":"alone"})"));
+    CHECK(r.event.texts.empty());
+    for (const char* line : {R"({"text":[]})", R"({"text":["a",5]})", R"({"text":["a",null]})",
+                             R"({"text":[["a"]]})", R"({"text":["a"})"}) {
+        CAPTURE(line);
+        CHECK_FALSE(r.parse(line));
+    }
+}
+
 TEST_CASE("numbers keep their value, or their text where none fits") {
     Reader r;
     const auto number = [&](const std::string& text) {

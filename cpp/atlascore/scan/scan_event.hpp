@@ -52,8 +52,10 @@ struct ScanEvent {
     std::string_view request_id;
     bool has_text = false;
     std::string_view text;
-    Tensor<float> vector;  // rank 2: a batch
-    Tensor<float> image;   // rows, columns[, channels]; rank 4: a batch
+    std::vector<std::string_view> texts;  // a batch; `text` is then all of them, one a line
+    std::string joined;                   // what `text` refers to for a batch
+    Tensor<float> vector;                 // rank 2: a batch
+    Tensor<float> image;                  // rows, columns[, channels]; rank 4: a batch
     std::vector<Cell> row;
     std::uint32_t rows = 0;  // rows that `row` holds
     bool has_digest = false;

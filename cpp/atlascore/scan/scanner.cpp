@@ -156,6 +156,8 @@ bool Scanner::input_of(const ScanEvent& event, const policy::Model* model, event
     if (event.has_text) {
         input.kind = event::InputKind::text;
         input.text = event.text;
+        input.texts = event.texts;
+        if (!event.texts.empty()) input.rows = event.texts.size();
     } else if (event.vector.rank != 0) {
         if (event.vector.rank > 2) {
             why = "vector must be a list of numbers, or a list of such lists";

@@ -273,11 +273,11 @@ def _text_of(content: Any) -> str | None:
 
 
 def _prompt(value: Any) -> Any:
-    """A text, several of them as one, or token ids, which are known by their digest only."""
+    """A text, a batch of them, or token ids, which are known by their digest only."""
     if isinstance(value, str):
         return value
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-        return "\n".join(value)
+        return value if len(value) > 1 else value[0]
     return _digest(value)
 
 

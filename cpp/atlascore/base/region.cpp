@@ -41,7 +41,7 @@ struct Header {
     std::uint8_t salt[32];
     std::uint64_t checksum;  // xxh3 of everything above
 };
-static_assert(sizeof(Header) <= nonces_offset && nonces_offset + 4 * worker_limit <= page);
+static_assert(sizeof(Header) <= nonces_offset && nonces_offset + std::uint64_t{4} * worker_limit <= page);
 static_assert(counter_count * sizeof(std::uint64_t) <= shard_bytes);
 
 std::uint64_t checksum(const Header& header) {

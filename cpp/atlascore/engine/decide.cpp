@@ -472,7 +472,7 @@ void Engine::make_standing(Pass& pass) noexcept {
     const std::uint32_t mark = policy::Policy::mark(*chosen);
     const bool same = pass.standing.response == mark && pass.standing.until != 0;
     if (pass.standing_active && static_cast<Action>(pass.standing.action) > chosen->action) return;
-    const policy::Duration& duration = *chosen->duration;
+    const policy::Duration duration = chosen->duration.value_or(policy::Duration{});
     const double now = pass.track.newest;
     std::uint8_t repeats = 1;
     if (same && pass.standing_active) {

@@ -66,6 +66,7 @@ class Draft {
         if (condition.kind == Condition::Kind::leaf) return leaf(condition.leaf, info);
         if (condition.kind == Condition::Kind::negation) return !this->condition(condition.children[0], info);
         std::vector<Ref> children;
+        children.reserve(condition.children.size());
         for (const Condition& child : condition.children) children.push_back(this->condition(child, info));
         return combine(condition.kind == Condition::Kind::all, children);
     }

@@ -141,7 +141,7 @@ bool is_well_formed(std::string_view text) noexcept {
 
 std::string folded(std::string_view text) {
     std::string out(3 * text.size(), '\0');  // an ill-formed byte becomes the three bytes of U+FFFD
-    out.resize(*fold_into(text, out.data(), out.size()));
+    out.resize(fold_into(text, out.data(), out.size()).value_or(0));
     return out;
 }
 

@@ -446,8 +446,8 @@ bool JsonEventParser::read_label(JsonValue& value, const FieldTable::Entry& entr
     }
     labels_.clear();
     for (auto result : array) {
-        JsonValue&& element = std::move(result).value_unsafe();
-        if (result.error() || !scalars_.plain(element, labels_.emplace_back())) {
+        JsonValue element;
+        if (std::move(result).get(element) || !scalars_.plain(element, labels_.emplace_back())) {
             return scalars_.fail(entry.path, "expected a label or an array of labels");
         }
     }

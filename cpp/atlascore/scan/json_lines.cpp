@@ -28,7 +28,8 @@ JsonLinesReader::JsonLinesReader(const std::string& path, std::span<const std::s
 const ScanEvent* JsonLinesReader::next() {
     for (;;) {
         if (decoded_) {
-            source_.release(*std::exchange(decoded_, std::nullopt));
+            source_.release(*decoded_);
+            decoded_.reset();
         }
         fill();
         if (order_.empty()) {

@@ -82,7 +82,7 @@ std::optional<double> parse_timestamp(std::string_view text) noexcept {
         return std::nullopt;
     }
     std::int64_t seconds = std::chrono::sys_days(date).time_since_epoch().count() * std::int64_t{86'400} +
-                           hour * 3'600 + minute * 60 + second;
+                           std::int64_t{hour} * 3'600 + std::int64_t{minute} * 60 + second;
     const char zone = at.take("Zz+-");
     if (zone == '+' || zone == '-') {
         const int zone_hour = at.number(2);

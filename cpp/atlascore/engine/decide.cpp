@@ -423,8 +423,8 @@ void Engine::commit(Pass& pass) noexcept {
         // The 16th query within the longest horizon makes a track hot for good, whatever it sends.
         const std::size_t longest = horizons_.size() - 1;
         const bool busy = tracks_.count(pass.track, longest) >= TrackTable::promotion_queries;
-        if (busy && !pass.track.hot) tracks_.warm(pass.track, pass.query.now, true);
-        if (busy || pass.observation.near) tracks_.promote(pass.track);
+        const bool near = pass.observation.near;
+        if (busy || near) tracks_.promote(pass.track, pass.query.now, near);
     }
     tracks_.touch(pass.track);
     if (!in_time || pass.hot == nullptr || tracks_.hot(pass.track.hot) != pass.hot) return;

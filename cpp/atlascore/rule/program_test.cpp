@@ -2,8 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <limits>
+#include <map>
+#include <random>
 
 #include "atlascore/base/error.hpp"
 
@@ -227,6 +230,82 @@ TEST_CASE("a scratch serves many events and the bound programs") {
         const std::array<event::Value, 2> fields{as_text("X"), as_text(hit ? "XYZ" : "XZ")};
         CHECK(program->evaluate(Phase::request, fields.data(), nullptr, scratch, out) == (hit ? 1 : 0));
         CHECK(bound->evaluate(Phase::request, &fields[1], nullptr, scratch, out) == (hit ? 1 : 0));
+    }
+}
+
+// What a condition says, read from the tree: signals by name, one text.
+bool says(const Condition& condition, const std::map<std::string, double>& signals, std::string_view letter) {
+    const auto child_says = [&](const Condition& child) { return says(child, signals, letter); };
+    switch (condition.kind) {
+        case Condition::Kind::all:
+            return std::ranges::all_of(condition.children, child_says);
+        case Condition::Kind::any:
+            return std::ranges::any_of(condition.children, child_says);
+        case Condition::Kind::negation:
+            return !child_says(condition.children[0]);
+        case Condition::Kind::leaf:
+            break;
+    }
+    const Leaf& leaf = condition.leaf;
+    if (const auto* wanted = std::get_if<std::string>(&leaf.operand)) return letter == *wanted;
+    const double value = signals.at(leaf.subject), limit = std::get<Number>(leaf.operand).real;
+    return leaf.op == Operator::gt    ? value > limit
+           : leaf.op == Operator::gte ? value >= limit
+           : leaf.op == Operator::lt  ? value < limit
+                                      : value <= limit;
+}
+
+class RandomConditions {
+  public:
+    static constexpr std::array subjects = {"api.request_count", "api.request_rate",
+                                            "api.near_duplicate_ratio"};
+    static constexpr std::array operators = {Operator::gt, Operator::gte, Operator::lt, Operator::lte};
+
+    std::size_t below(std::size_t n) { return random_() % n; }
+    Condition make(int depth) {
+        if (depth == 0 || below(4) == 0) {
+            if (below(4) == 0)
+                return text("a", Operator::equal, std::string(1, static_cast<char>('x' + below(3))));
+            // Mostly `gt`, so that many rules need much of the same signal.
+            const Operator op = operators[below(3) == 0 ? below(4) : 0];
+            return leaf(subjects[below(3)], op, Number::of(static_cast<double>(below(6))));
+        }
+        if (below(5) == 0) return negation(make(depth - 1));
+        std::vector<Condition> children;
+        for (std::size_t i = below(3); i < 3; ++i) children.push_back(make(depth - 1));
+        return combine(below(3) == 0 ? Condition::Kind::any : Condition::Kind::all, std::move(children));
+    }
+
+  private:
+    std::mt19937 random_{11};
+};
+
+TEST_CASE("a set of rules says what each of them says") {
+    RandomConditions random;
+    for (const std::size_t count : {1u, 2u, 7u, 8u, 9u, 65u, 200u}) {
+        std::vector<Condition> conditions;
+        for (std::size_t i = 0; i < count; ++i) conditions.push_back(random.make(4));
+        const auto program = program_of(conditions);
+        Scratch scratch(*program);
+        for (int event = 0; event < 400; ++event) {
+            std::map<std::string, double> by_name;
+            for (const char* subject : RandomConditions::subjects) {
+                by_name[subject] =
+                    random.below(7) == 0 ? missing : static_cast<double>(random.below(7)) - 0.5 * (event % 2);
+            }
+            std::vector<double> signals;
+            for (const SignalRef& ref : program->signals(Phase::request)) {
+                signals.push_back(by_name.at(std::string(signal::info(ref.signal).name)));
+            }
+            const std::string letter(1, static_cast<char>('x' + random.below(3)));
+            const std::vector<event::Value> fields(program->fields().size(), as_text(letter));
+            std::vector<std::uint16_t> expected, out(count);
+            for (std::size_t i = 0; i < count; ++i) {
+                if (says(conditions[i], by_name, letter)) expected.push_back(static_cast<std::uint16_t>(i));
+            }
+            out.resize(program->evaluate(Phase::request, fields.data(), signals.data(), scratch, out));
+            REQUIRE(out == expected);
+        }
     }
 }
 

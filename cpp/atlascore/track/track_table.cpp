@@ -8,7 +8,8 @@ namespace atlascore::track {
 namespace {
 
 constexpr std::uint32_t newest_word = 1, link_word = 2, standing_word = 3, rate_word = 4, ring_word = 16;
-constexpr std::uint32_t slab_sweep = 64;  // slabs looked at for one assignment
+constexpr std::uint32_t slab_sweep = 64;    // slabs looked at for one assignment
+constexpr std::uint32_t patient_sweep = 2;  // the same when the track can wait
 
 using Word = std::atomic_ref<std::uint64_t>;
 
@@ -212,22 +213,26 @@ bool TrackTable::promoted(const Track& track) const noexcept {
     return track.hot && relaxed(infos_[track.hot.slab].main) != 0;
 }
 
-void TrackTable::promote(const Track& track) noexcept {
+void TrackTable::promote(Track& track, double now, bool urgent) noexcept {
+    if (promoted(track)) return;
+    const bool full = Word(*mains_).load(std::memory_order_relaxed) >= slabs_ - slabs_ / 4;
+    if (full && !make_room_in_main(urgent)) return;
+    if (!track.hot) warm(track, now, true);
     if (hot(track.hot) == nullptr) return;
     SlabInfo& info = infos_[track.hot.slab];
-    if (relaxed(info.main) != 0) return;
-    if (Word(*mains_).load(std::memory_order_relaxed) >= slabs_ - slabs_ / 4) make_room_in_main();
     if (std::atomic_ref(info.main).exchange(1, std::memory_order_relaxed) == 0) {
         Word(*mains_).fetch_add(1, std::memory_order_relaxed);
     }
     if (keys_.kept(track.slot.index) == Keep::cold) keep(track, Keep::hot);
 }
 
-// Puts the least valuable of the next slabs back on probation.
-void TrackTable::make_room_in_main() noexcept {
+// Puts the least valuable of the next slabs back on probation. What is not urgent looks at few of them and
+// takes only one that is out of use: when more tracks are busy than the pool holds, those in it stay.
+bool TrackTable::make_room_in_main(bool urgent) noexcept {
+    constexpr unsigned out_of_use = static_cast<unsigned>(Keep::hot) * 4;
     std::uint32_t best = SlotRef::none;
-    unsigned lowest = ~0u;
-    for (std::uint32_t step = 0; step < std::min(slab_sweep, slabs_); ++step) {
+    unsigned lowest = urgent ? ~0u : out_of_use + 1;
+    for (std::uint32_t step = 0; step < std::min(urgent ? slab_sweep : patient_sweep, slabs_); ++step) {
         const auto slab =
             static_cast<std::uint32_t>(Word(*hand_).fetch_add(1, std::memory_order_relaxed) % slabs_);
         SlabInfo& info = infos_[slab];
@@ -240,10 +245,11 @@ void TrackTable::make_room_in_main() noexcept {
             best = slab;
         }
     }
-    if (best != SlotRef::none &&
-        std::atomic_ref(infos_[best].main).exchange(0, std::memory_order_relaxed) != 0) {
+    if (best == SlotRef::none) return false;
+    if (std::atomic_ref(infos_[best].main).exchange(0, std::memory_order_relaxed) != 0) {
         Word(*mains_).fetch_sub(1, std::memory_order_relaxed);
     }
+    return true;
 }
 
 void TrackTable::touch(const Track& track) noexcept {

@@ -89,7 +89,9 @@ class TrackTable {
     HotTrack* hot(const HotRef& ref) const noexcept;  // null when the slab has moved on
     // Gives the track a slab if it has none. `seen`: it has queries that a fine ring would miss.
     void warm(Track& track, double now, bool seen) noexcept;
-    void promote(const Track& track) noexcept;  // off probation
+    // Off probation, with a slab if it has none. When the main part is full, an urgent track takes the place
+    // of the least valuable one it meets, any other only that of one that is out of use.
+    void promote(Track& track, double now, bool urgent) noexcept;
     bool promoted(const Track& track) const noexcept;
     void touch(const Track& track) noexcept;  // recency of the slab
     void keep(const Track& track, Keep value) noexcept;
@@ -124,7 +126,7 @@ class TrackTable {
     std::uint32_t choose_slab() noexcept;
     bool take_slab(std::uint32_t slab, std::uint64_t claim) noexcept;
     bool owner_links_back(std::uint32_t slab, std::uint64_t owner) const noexcept;
-    void make_room_in_main() noexcept;
+    bool make_room_in_main(bool urgent) noexcept;
 
     base::Region* region_;
     KeyTable keys_;

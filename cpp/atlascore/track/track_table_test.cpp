@@ -55,7 +55,7 @@ TEST_CASE("the pool recycles probation first and keeps what was promoted") {
     for (std::uint64_t i = 0; i < 50; ++i) {
         auto track = tracks.table.open(tag(i), 1e9);
         tracks.table.warm(track, 1e9, false);
-        tracks.table.promote(track);
+        tracks.table.promote(track, 1e9, true);
         REQUIRE(track.hot);
     }
     for (std::uint64_t i = 1'000; i < 6'000; ++i) {
@@ -75,10 +75,36 @@ TEST_CASE("promotion beyond three quarters of the pool puts another track back o
     for (std::uint64_t i = 0; i < 100; ++i) {
         auto track = tracks.table.open(tag(i), 1e9);
         tracks.table.warm(track, 1e9, false);
-        tracks.table.promote(track);
+        tracks.table.promote(track, 1e9, true);
     }
     CHECK(tracks.table.hot_census().probation >= 24);
     CHECK(tracks.table.hot_census().probation <= 26);
+}
+
+TEST_CASE("when more tracks are busy than the pool holds, those in it stay; who falls silent goes") {
+    Tracks tracks(10'000, 100);
+    const auto ask = [&](std::uint64_t first, std::uint64_t last) {
+        for (std::uint64_t i = first; i < last; ++i) {
+            auto track = tracks.table.open(tag(i), 1e9);
+            tracks.table.promote(track, 1e9, false);
+            tracks.table.touch(track);
+        }
+    };
+    const auto held = [&](std::uint64_t first, std::uint64_t last) {
+        std::size_t count = 0;
+        for (std::uint64_t i = first; i < last; ++i) {
+            count += tracks.table.promoted(*tracks.table.look(tag(i), 1e9));
+        }
+        return count;
+    };
+    ask(0, 60);
+    const std::uint64_t before = tracks.counter(base::Counter::hot_assigned);
+    for (int round = 0; round < 50; ++round) ask(0, 120);
+    CHECK(held(0, 60) >= 55);
+    CHECK(held(0, 120) == 75);
+    CHECK(tracks.counter(base::Counter::hot_assigned) - before < 60);
+    for (int round = 0; round < 50; ++round) ask(60, 120);
+    CHECK(held(60, 120) == 60);
 }
 
 TEST_CASE("a recycled slab leaves its former owner readable") {

@@ -48,6 +48,30 @@ TEST_CASE("threads: every count arrives, no key has two slots") {
     }
 }
 
+TEST_CASE("threads: no count is lost when the ring turns") {
+    const std::vector<double> horizons{10.0, 1e6};
+    for (int round = 0; round < 20; ++round) {
+        WindowTable table(10, horizons);
+        constexpr int threads = 4, hits = 20'000;
+        const std::uint64_t tag = table.tag("one");
+        std::vector<std::thread> workers;
+        for (int t = 0; t < threads; ++t) {
+            workers.emplace_back([&] {
+                double counts[2];
+                // Buckets of 0.53 s: every 50th event begins a new one, while the others still count in the
+                // last.
+                for (int i = 0; i < hits; ++i) table.hit(tag, now + i * 0.01, 1, counts);
+            });
+        }
+        for (auto& worker : workers) worker.join();
+        double last[2], read[2];
+        table.hit(tag, now + hits * 0.01, 1, last);
+        table.read(tag, now + hits * 0.01, read);
+        CHECK(last[0] == read[0]);
+        CHECK(last[1] == threads * hits + 1);
+    }
+}
+
 TEST_CASE("threads: a table under constant eviction stays whole") {
     const std::vector<double> horizons{horizon};
     WindowTable table(200, horizons);

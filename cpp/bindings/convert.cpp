@@ -206,7 +206,9 @@ bool Conversion::segments(PyObject* list, event::Input& out) {
 bool Conversion::texts(PyObject* list, event::Input& out) {
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list); ++i) {
         std::string_view one;
-        if (!text(PySequence_Fast_GET_ITEM(list, i), "a text of the batch", one)) return false;
+        PyObject* item = PySequence_Fast_GET_ITEM(list, i);
+        hold(Py_NewRef(item));  // another thread may change the list while the batch is decided
+        if (!text(item, "a text of the batch", one)) return false;
         texts_.push_back(one);
         if (i != 0) joined_ += '\n';
         joined_ += one;

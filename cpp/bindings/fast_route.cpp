@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <new>
 #include <string>
 
 #include "atlascore/base/clock.hpp"
@@ -51,6 +52,18 @@ bool spread(const char* function, const char* const* names, std::size_t count, s
         slots[i] = args[given + k];
     }
     return true;
+}
+
+// C++ exceptions end here: what the interpreter calls must not throw.
+template <class Body>
+PyObject* without_throwing(Body&& body) noexcept {
+    try {
+        return body();
+    } catch (const std::bad_alloc&) {
+        return PyErr_NoMemory();
+    } catch (const std::exception& error) {
+        return PyErr_Format(PyExc_RuntimeError, "%s", error.what());
+    }
 }
 
 bool number(PyObject* object, const char* what, double& out) {
@@ -147,7 +160,9 @@ PyObject* decide_with(RouteObject* self, PyObject** slots, Meaning meaning) {
     }
     decision->principal = Py_NewRef(slots[name_principal]);
     engine::Fault fault;
-    if (query.input.rows > 1) {  // long enough for giving the lock up to pay
+    // A batch is long enough for giving the lock up to pay; but fields borrow from a dict that others may
+    // change.
+    if (query.input.rows > 1 && decision->fields == nullptr) {
         PyThreadState* state = PyEval_SaveThread();
         fault = engine.decide(binding, query, decision->decision);
         PyEval_RestoreThread(state);
@@ -161,7 +176,7 @@ PyObject* decide_with(RouteObject* self, PyObject** slots, Meaning meaning) {
 PyObject* decide(PyObject* object, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
     PyObject* slots[name_count] = {};
     if (!spread("decide", decide_names, name_count, 3, args, given, keywords, slots)) return nullptr;
-    return decide_with(self_of(object), slots, Meaning::automatic);
+    return without_throwing([&] { return decide_with(self_of(object), slots, Meaning::automatic); });
 }
 
 // decide_as(kind, principal, x, now, session, fields, cost): what Engine.decide calls, the kind of input
@@ -172,7 +187,7 @@ PyObject* decide_as(PyObject* object, PyObject* const* args, Py_ssize_t given) {
     if (kind == -1 && PyErr_Occurred()) return nullptr;
     PyObject* slots[name_count];
     for (int i = 0; i < name_count; ++i) slots[i] = args[i + 1];
-    return decide_with(self_of(object), slots, static_cast<Meaning>(kind));
+    return without_throwing([&] { return decide_with(self_of(object), slots, static_cast<Meaning>(kind)); });
 }
 
 // The place of a name in a list; -1 with ValueError set when it is not there.
@@ -189,7 +204,7 @@ int place_of(PyObject* object, const char* what, const std::array<std::string_vi
     return -1;
 }
 
-PyObject* guard_error(PyObject* object, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
+PyObject* guard_error_with(PyObject* object, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
     enum { principal_, stage_, kind_, closed_, session_, fields_, now_, count_ };
     RouteObject* self = self_of(object);
     PyObject* slots[count_] = {};
@@ -261,7 +276,7 @@ bool scores_of(Conversion& conversion, PyObject* scores, std::vector<double>& ou
     return true;
 }
 
-PyObject* record(PyObject* object, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
+PyObject* record_with(PyObject* object, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
     enum { decision_, label_, scores_, text_, cost_, status_, now_, count_ };
     RouteObject* self = self_of(object);
     PyObject* slots[count_] = {};
@@ -320,6 +335,14 @@ PyObject* record(PyObject* object, PyObject* const* args, Py_ssize_t given, PyOb
     told->principal = Py_XNewRef(decision->principal);
     told->fields = Py_XNewRef(decision->fields);
     return reinterpret_cast<PyObject*>(told);
+}
+
+PyObject* guard_error(PyObject* object, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
+    return without_throwing([&] { return guard_error_with(object, args, given, keywords); });
+}
+
+PyObject* record(PyObject* object, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
+    return without_throwing([&] { return record_with(object, args, given, keywords); });
 }
 
 // An Engine keeps routes that keep the Engine: the collector must see it. Their dict is what it clears.

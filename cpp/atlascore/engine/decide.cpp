@@ -420,7 +420,8 @@ void Engine::commit(Pass& pass) noexcept {
     }
     region_.add(base::Counter::queries, pass.rows());
     if (!tracks_.promoted(pass.track)) {
-        // The 16th query within the longest horizon makes a track hot for good, whatever it sends.
+        // The 16th query within the longest horizon makes a track hot for good, whatever it sends, while the
+        // pool has room; a near pair makes room.
         const std::size_t longest = horizons_.size() - 1;
         const bool busy = tracks_.count(pass.track, longest) >= TrackTable::promotion_queries;
         const bool near = pass.observation.near;

@@ -360,6 +360,7 @@ bool JsonEventParser::read_text(JsonValue& value, const FieldTable::Entry& entry
 
 // A text, or a batch of them.
 bool JsonEventParser::read_input_text(JsonValue& value, const FieldTable::Entry& entry) {
+    event_->texts.clear();  // of an earlier key of that name
     json_type type;
     if (value.type().get(type) || type != json_type::array) {
         return read_content(value, entry, event_->has_text, event_->text);

@@ -137,8 +137,9 @@ TEST_CASE("a list of texts is a batch") {
     CHECK(r.event.has_text);
     CHECK(r.event.texts == std::vector<std::string_view>{"one", "tw\xC3\xB6", ""});
     CHECK(r.event.text == "one\ntw\xC3\xB6\n");
-    REQUIRE(r.parse(R"({"text":"alone"})"));
+    REQUIRE(r.parse(R"({"text":["a","b"],"text":"alone"})"));
     CHECK(r.event.texts.empty());
+    CHECK(r.event.text == "alone");
     for (const char* line : {R"({"text":[]})", R"({"text":["a",5]})", R"({"text":["a",null]})",
                              R"({"text":[["a"]]})", R"({"text":["a"})"}) {
         CAPTURE(line);

@@ -35,7 +35,13 @@ const char* read_axis(simdjson::ondemand::array& array, Tensor<Number>& to, std:
         if (type != json_type::number || element.get_double().get(number)) {
             return uneven;
         }
-        to.rank = to.rank == 0 ? axis + 1 : to.rank;
+        if (to.rank == 0) {
+            // Deeper arrays before the first number were empty: they hold nothing that the shape could count.
+            if (axis + 1 < Tensor<Number>::max_rank && to.shape[axis + 1] != unknown_length) {
+                return uneven;
+            }
+            to.rank = axis + 1;
+        }
         if (to.rank != axis + 1) {
             return uneven;
         }

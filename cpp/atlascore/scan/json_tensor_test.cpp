@@ -35,9 +35,14 @@ TEST_CASE_FIXTURE(Reader, "numbers are rounded to float, and what is too large b
 }
 
 TEST_CASE_FIXTURE(Reader, "anything else is refused, and the reader can go on") {
-    for (const char* json :
-         {"", "1", "null", "{}", "[]", "[[]]", "[1,]", "[1", "[1] 2", "[1,[2]]", "[[1],2]", "[[1],[2,3]]",
-          "[true]", "[null]", "[\"1\"]", "[NaN]", "[{\"a\":1}]", "[[[[[1]]]]]"}) {
+    for (const char* json : {"",         "1",           "null",
+                             "{}",       "[]",          "[[]]",
+                             "[1,]",     "[1",          "[1] 2",
+                             "[1,[2]]",  "[[1],2]",     "[[1],[2,3]]",
+                             "[true]",   "[null]",      "[\"1\"]",
+                             "[NaN]",    "[{\"a\":1}]", "[[[[[1]]]]]",
+                             "[[],1]",   "[[[]],[1]]",  "[[[],[]],[1,2]]",
+                             "[[[]],1]", "[[],[],1]"}) {
         CAPTURE(json);
         CHECK(refuses(json));
     }

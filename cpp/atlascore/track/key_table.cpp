@@ -151,9 +151,11 @@ std::uint32_t KeyTable::take_by_eviction(const Candidates& where, std::uint64_t 
     unsigned lowest = ~0u;
     const std::uint32_t hand =
         static_cast<std::uint32_t>(info_word(where.first[0]).load(std::memory_order_relaxed) >> 56);
-    const bool has_empty = where.each([&](std::uint32_t slot) {
+    const bool is_needless = where.each([&](std::uint32_t slot) {
         const std::uint64_t word = tag_word(slot).load(std::memory_order_acquire);
-        if (word == 0) return true;
+        // An empty lane, or the key itself, which another thread has inserted since the look-up: a new key
+        // has the least worth of all and must not be the victim of its own second insertion.
+        if (word == 0 || word == tag) return true;
         unsigned worth;
         if (base::Region::is_claim(word)) {
             if (region_->claim_alive(word)) return false;
@@ -173,7 +175,7 @@ std::uint32_t KeyTable::take_by_eviction(const Candidates& where, std::uint64_t 
         }
         return false;
     });
-    if (has_empty || victim == SlotRef::none) return SlotRef::none;
+    if (is_needless || victim == SlotRef::none) return SlotRef::none;
     const std::uint64_t claim = region_->claim();
     if (!tag_word(victim).compare_exchange_strong(victim_tag, claim)) return SlotRef::none;
     if (base::Region::is_claim(victim_tag)) {

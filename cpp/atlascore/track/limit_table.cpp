@@ -42,6 +42,11 @@ LimitTable::Verdict LimitTable::reserve(std::uint64_t tag, const WindowShape& sh
         const Added added = window_add(ring, slot.generation, moment, moment, n);
         if (added == Added::gone) continue;
         const bool counted = added == Added::counted;
+        // Who has counted in a later bucket meanwhile did not see this one, so this one must see him.
+        if (counted && Moment(shape, newest_time(words[1], now)).epoch != moment.epoch) {
+            window_take_back(ring, slot.generation, moment, n);
+            continue;
+        }
         if (counted &&
             window_read(ring, shape, slot.generation, moment).upper_bound() <= static_cast<double>(max)) {
             return {true, newest, 0};

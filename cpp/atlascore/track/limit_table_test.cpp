@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <array>
 #include <atomic>
+#include <cmath>
 #include <deque>
 #include <random>
 #include <thread>
@@ -74,4 +76,29 @@ TEST_CASE("threads together get exactly the maximum") {
     }
     for (auto& thread : threads) thread.join();
     CHECK(admitted == 1'000);
+}
+
+TEST_CASE("two who meet at the edge of a bucket are never both admitted beyond the maximum") {
+    Limits limits;
+    const WindowShape shape = LimitTable::shape(60);
+    const double edge = std::ceil(1e9 * shape.per_width) / shape.per_width;
+    std::atomic<int> arrived{0};
+    std::array<std::vector<bool>, 2> admitted;
+    constexpr int trials = 20'000;
+    const auto work = [&](int side) {
+        for (int trial = 0; trial < trials; ++trial) {
+            const auto key = KeyTable::tag_of(base::mix64(7, static_cast<std::uint64_t>(trial)));
+            arrived.fetch_add(1);
+            while (arrived.load() < 2 * (trial + 1)) std::this_thread::yield();
+            const double now = side == 0 ? edge - 0.05 : edge + 0.05;
+            admitted[static_cast<std::size_t>(side)].push_back(
+                limits.table.reserve(key, shape, now, 1, 1).admitted);
+        }
+    };
+    std::thread other(work, 1);
+    work(0);
+    other.join();
+    int both = 0;
+    for (std::size_t trial = 0; trial < trials; ++trial) both += admitted[0][trial] && admitted[1][trial];
+    CHECK(both == 0);
 }

@@ -216,27 +216,31 @@ bool TrackTable::promoted(const Track& track) const noexcept {
 void TrackTable::promote(Track& track, double now, bool urgent) noexcept {
     if (promoted(track)) return;
     const bool full = Word(*mains_).load(std::memory_order_relaxed) >= slabs_ - slabs_ / 4;
-    if (full && !make_room_in_main(urgent)) return;
+    if (full && !make_room_in_main(now, urgent)) return;
     if (!track.hot) warm(track, now, true);
     if (hot(track.hot) == nullptr) return;
     SlabInfo& info = infos_[track.hot.slab];
     if (std::atomic_ref(info.main).exchange(1, std::memory_order_relaxed) == 0) {
         Word(*mains_).fetch_add(1, std::memory_order_relaxed);
     }
-    if (keys_.kept(track.slot.index) == Keep::cold) keep(track, Keep::hot);
+    keep(track, std::max(keys_.kept(track.slot.index), Keep::hot));
 }
 
 // Puts the least valuable of the next slabs back on probation. What is not urgent looks at few of them and
-// takes only one that is out of use: when more tracks are busy than the pool holds, those in it stay.
-bool TrackTable::make_room_in_main(bool urgent) noexcept {
-    constexpr unsigned out_of_use = static_cast<unsigned>(Keep::hot) * 4;
+// takes only one whose track had no query within the longest horizon: when more tracks are busy than the pool
+// holds, those in it stay.
+bool TrackTable::make_room_in_main(double now, bool urgent) noexcept {
     std::uint32_t best = SlotRef::none;
-    unsigned lowest = urgent ? ~0u : out_of_use + 1;
+    unsigned lowest = ~0u;
     for (std::uint32_t step = 0; step < std::min(urgent ? slab_sweep : patient_sweep, slabs_); ++step) {
         const auto slab =
             static_cast<std::uint32_t>(Word(*hand_).fetch_add(1, std::memory_order_relaxed) % slabs_);
         SlabInfo& info = infos_[slab];
         if (relaxed(info.main) == 0) continue;
+        if (!urgent && (relaxed(info.keep) > static_cast<std::uint8_t>(Keep::hot) ||
+                        std::bit_cast<double>(relaxed(info.used_at)) > now - cold_.back().horizon)) {
+            continue;
+        }
         const std::uint8_t recency = relaxed(info.recency);
         const unsigned worth = relaxed(info.keep) * 4u + recency;
         if (recency != 0) relaxed_store(info.recency, static_cast<std::uint8_t>(recency - 1));
@@ -254,9 +258,10 @@ bool TrackTable::make_room_in_main(bool urgent) noexcept {
 
 void TrackTable::touch(const Track& track) noexcept {
     if (!track.hot) return;
-    std::uint8_t& recency = infos_[track.hot.slab].recency;
-    const std::uint8_t seen = relaxed(recency);
-    if (seen < 3) relaxed_store(recency, static_cast<std::uint8_t>(seen + 1));
+    SlabInfo& info = infos_[track.hot.slab];
+    relaxed_store(info.used_at, std::bit_cast<std::uint64_t>(track.newest));
+    const std::uint8_t seen = relaxed(info.recency);
+    if (seen < 3) relaxed_store(info.recency, static_cast<std::uint8_t>(seen + 1));
 }
 
 void TrackTable::keep(const Track& track, Keep value) noexcept {

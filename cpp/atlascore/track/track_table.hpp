@@ -18,8 +18,8 @@
 //
 // Pool. A new track gets a slab with its first input and is on probation: slabs on probation are recycled in
 // order of the pool's hand. At its 16th query within the longest horizon, or at once with a near pair, it
-// moves to the main part (three quarters of the pool at most), where only the least recently used and least
-// suspicious go. A slab's owner word is claimed while it changes hands, so a process killed in between costs
+// moves to the main part (three quarters of the pool at most). When that is full, a near pair takes the place
+// of the least suspicious and least recently used, a busy track only that of a silent one. A slab's owner word is claimed while it changes hands, so a process killed in between costs
 // nothing: its claim is taken over.
 #pragma once
 
@@ -90,7 +90,7 @@ class TrackTable {
     // Gives the track a slab if it has none. `seen`: it has queries that a fine ring would miss.
     void warm(Track& track, double now, bool seen) noexcept;
     // Off probation, with a slab if it has none. When the main part is full, an urgent track takes the place
-    // of the least valuable one it meets, any other only that of one that is out of use.
+    // of the least valuable one it meets, any other only that of one without a query in the longest horizon.
     void promote(Track& track, double now, bool urgent) noexcept;
     bool promoted(const Track& track) const noexcept;
     void touch(const Track& track) noexcept;  // recency of the slab
@@ -119,14 +119,15 @@ class TrackTable {
         std::uint8_t recency;  // 0..3
         std::uint8_t keep;
         std::uint8_t room;
-        std::uint64_t spare[2];
+        std::uint64_t used_at;  // double: time of the last query
+        std::uint64_t spare;
     };
 
     HotRef linked(const std::uint64_t* words) const noexcept;
     std::uint32_t choose_slab() noexcept;
     bool take_slab(std::uint32_t slab, std::uint64_t claim) noexcept;
     bool owner_links_back(std::uint32_t slab, std::uint64_t owner) const noexcept;
-    bool make_room_in_main(bool urgent) noexcept;
+    bool make_room_in_main(double now, bool urgent) noexcept;
 
     base::Region* region_;
     KeyTable keys_;

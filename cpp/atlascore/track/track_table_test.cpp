@@ -83,10 +83,10 @@ TEST_CASE("promotion beyond three quarters of the pool puts another track back o
 
 TEST_CASE("when more tracks are busy than the pool holds, those in it stay; who falls silent goes") {
     Tracks tracks(10'000, 100);
-    const auto ask = [&](std::uint64_t first, std::uint64_t last) {
+    const auto ask = [&](std::uint64_t first, std::uint64_t last, double now) {
         for (std::uint64_t i = first; i < last; ++i) {
-            auto track = tracks.table.open(tag(i), 1e9);
-            tracks.table.promote(track, 1e9, false);
+            auto track = tracks.table.open(tag(i), now);
+            tracks.table.promote(track, now, false);
             tracks.table.touch(track);
         }
     };
@@ -97,14 +97,28 @@ TEST_CASE("when more tracks are busy than the pool holds, those in it stay; who 
         }
         return count;
     };
-    ask(0, 60);
+    ask(0, 75, 1e9);
     const std::uint64_t before = tracks.counter(base::Counter::hot_assigned);
-    for (int round = 0; round < 50; ++round) ask(0, 120);
-    CHECK(held(0, 60) >= 55);
-    CHECK(held(0, 120) == 75);
-    CHECK(tracks.counter(base::Counter::hot_assigned) - before < 60);
-    for (int round = 0; round < 50; ++round) ask(60, 120);
-    CHECK(held(60, 120) == 60);
+    for (int round = 0; round < 20; ++round) ask(0, 2'000, 1e9 + round);
+    CHECK(held(0, 75) == 75);
+    CHECK(held(75, 2'000) == 0);
+    CHECK(tracks.counter(base::Counter::hot_assigned) == before);
+    for (int round = 0; round < 50; ++round) ask(100, 160, 1e9 + 1e5 + round);
+    CHECK(held(100, 160) == 60);
+}
+
+TEST_CASE("a track that gets another slab keeps what it is worth") {
+    Tracks tracks(10'000, 100);
+    for (std::uint64_t i = 0; i < 75; ++i) {
+        auto track = tracks.table.open(tag(i), 1e9);
+        tracks.table.keep(track, Keep::standing);
+        tracks.table.promote(track, 1e9, true);
+    }
+    for (std::uint64_t i = 100; i < 400; ++i) {
+        auto track = tracks.table.open(tag(i), 1e9 + 1e5);
+        tracks.table.promote(track, 1e9 + 1e5, false);
+        CHECK_FALSE(tracks.table.promoted(track));
+    }
 }
 
 TEST_CASE("a recycled slab leaves its former owner readable") {

@@ -52,12 +52,11 @@ class WindowTable {
 // The latest time an owner has seen, in a word of the region. Returns the later of it and `now`.
 inline double newest_time(std::uint64_t& word, double now) noexcept {
     std::atomic_ref<std::uint64_t> stored(word);
-    std::uint64_t seen = stored.load(std::memory_order_relaxed);
+    std::uint64_t seen = stored.load();
     for (;;) {
         const double newest = std::bit_cast<double>(seen);
         if (!(now > newest)) return newest;
-        if (stored.compare_exchange_weak(seen, std::bit_cast<std::uint64_t>(now), std::memory_order_relaxed))
-            return now;
+        if (stored.compare_exchange_weak(seen, std::bit_cast<std::uint64_t>(now))) return now;
     }
 }
 

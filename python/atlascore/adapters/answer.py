@@ -115,7 +115,7 @@ class HeldAnswer(WatchedAnswer):
     promises, goes out unedited, or not at all when there is a `refusal` to send instead.
     """
 
-    __slots__ = ("_constraints", "_read", "_refusal", "_refused", "_start")
+    __slots__ = ("_constraints", "_read", "_refusal", "_refused", "_start", "_unreadable")
 
     def __init__(self, send: Send, shape: Shape, limit: int, constraints: Constraints, refusal: Refusal | None) -> None:
         super().__init__(send, shape, limit)
@@ -124,6 +124,7 @@ class HeldAnswer(WatchedAnswer):
         self._start: Message = {}
         self._read = Answer()
         self._refused = False
+        self._unreadable = False  # an answer in another form than the route promises
 
     def read(self) -> Answer:
         return self._read
@@ -132,11 +133,17 @@ class HeldAnswer(WatchedAnswer):
         kind = message["type"]
         if kind == "http.response.start":
             self._begin(message)
-            if self._wanted:
+            self._unreadable = not self._wanted and 200 <= self.status < 300 and self.status != 204
+            if self._wanted or self._unreadable:
                 self._start = message
                 return
         elif kind == "http.response.body" and self._wanted:
             await self._hold(message)
+            return
+        elif kind == "http.response.body" and self._unreadable:
+            self._unreadable = False
+            log.warning("an answer that is not JSON cannot be constrained")
+            await self._give_up(message.get("body", b""), message.get("more_body", False))
             return
         if not self._refused:
             await self._forward(message)

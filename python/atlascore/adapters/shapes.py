@@ -341,7 +341,7 @@ class _Tensors(Shape):
     def ask_numbers(self, body: bytes, model: str) -> Question | None:
         try:
             values = json_numbers(bytes(_INSTANCES.decode(body).instances))
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             return None
         if values is None:
             return None

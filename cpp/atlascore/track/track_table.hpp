@@ -19,8 +19,9 @@
 // Pool. A new track gets a slab with its first input and is on probation: slabs on probation are recycled in
 // order of the pool's hand. At its 16th query within the longest horizon, or at once with a near pair, it
 // moves to the main part (three quarters of the pool at most). When that is full, a near pair takes the place
-// of the least suspicious and least recently used, a busy track only that of a silent one. A slab's owner word is claimed while it changes hands, so a process killed in between costs
-// nothing: its claim is taken over.
+// of the least suspicious and least recently used, a busy track only that of a silent one. A slab's owner
+// word is claimed while it changes hands, so a process killed in between costs nothing: its claim is taken
+// over.
 #pragma once
 
 #include <optional>

@@ -125,9 +125,10 @@ def test_a_failure_that_cannot_be_told_still_has_its_effect(monkeypatch, caplog)
         assert request(middleware, document=b"{").status == 503
 
 
+@pytest.mark.parametrize("content_type", ["application/json", "text/csv"])
 @pytest.mark.parametrize("closed", [False, True])
-def test_an_answer_that_cannot_be_edited_is_a_failure_of_the_response(closed):
-    app = answering(b"no document", content_type="application/json")
+def test_an_answer_that_cannot_be_edited_is_a_failure_of_the_response(closed, content_type):
+    app = answering(b"no document", content_type=content_type)
     mode = "fail_closed" if closed else "fail_open"
     middleware, engine = guarded(
         app,

@@ -109,7 +109,7 @@ def test_a_limit_never_admits_more_than_its_max(window, start, most, shares):
                 admitted.hit(now)
                 assert admitted.count(now, seconds - blur) <= most
             else:
-                assert admitted.count(now, seconds * 32 / 31 + blur) == most
+                assert admitted.count(now, seconds * 32 / 31 + blur) >= most
 
 
 def poisson(rng, rate, duration):

@@ -151,7 +151,7 @@ def _keep_label(rows: npt.NDArray[Any]) -> None:
 def _keep_top(rows: npt.NDArray[Any], k: int) -> None:
     order = _descending(rows)
     top = np.take_along_axis(rows, order[:, :1], axis=1)
-    fill = np.where(top < 0, np.fmin.reduce(rows, axis=1, keepdims=True), 0).astype(rows.dtype)
+    fill = np.where(top <= 0, np.fmin.reduce(rows, axis=1, keepdims=True), 0).astype(rows.dtype)
     losers = order[:, k:]
     values = np.take_along_axis(rows, losers, axis=1)
     np.put_along_axis(rows, losers, np.where(np.isnan(values), values, fill), axis=1)

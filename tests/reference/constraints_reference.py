@@ -24,7 +24,7 @@ def top_k(row, k):
     if best is None:
         return list(row)
     lowest = min(score for score in row if not math.isnan(score))
-    fill = lowest if row[best] < 0 else 0.0
+    fill = lowest if row[best] <= 0 else 0.0
     kept = sorted((i for i, score in enumerate(row) if not math.isnan(score)), key=lambda i: (-row[i], i))[:k]
     return [score if math.isnan(score) or i in kept else fill for i, score in enumerate(row)]
 

@@ -15,7 +15,7 @@ import atlascore
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "python" / "atlascore"
-LAYERS = ["base", "simd", "text", "event", "track", "signal", "rule", "policy", "log", "engine", "scan"]
+LAYERS = ["base", "simd", "text", "event", "track", "signal", "evidence", "rule", "policy", "log", "engine", "scan"]
 
 # A Python module may import modules of its own rank or below: the primitives, the front ends, the engine, what uses it.
 PYTHON_RANKS = [

@@ -27,6 +27,7 @@ using rule::Program;
 
 constexpr const char* level_names[] = {"informational", "low", "medium", "high", "critical"};
 constexpr const char* scope_names[] = {"track", "principal", "global"};
+constexpr const char* source_names[] = {"count", "history", "evidence"};
 constexpr const char* phase_names[] = {"request", "response"};
 
 template <class Enum, std::size_t count>
@@ -286,7 +287,8 @@ void bind_rule(py::module_& m) {
             }
             out.append(py::dict(py::arg("name") = std::string(info.name),
                                 py::arg("unit") = std::string(info.unit), py::arg("windowed") = info.windowed,
-                                py::arg("needs_input") = info.needs_input, py::arg("scopes") = scopes,
+                                py::arg("source") = source_names[static_cast<std::size_t>(info.source)],
+                                py::arg("needs_answers") = info.needs_answers, py::arg("scopes") = scopes,
                                 py::arg("minimum") = info.minimum,
                                 py::arg("description") = std::string(info.description)));
         }

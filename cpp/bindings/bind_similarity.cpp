@@ -397,9 +397,11 @@ class SimilarityReplay {
             slab = std::make_unique<track::HotSlab>();
             slab->reset(tag(principal));
         }
-        const track::Observation o = slab->observe(sketch, *references_, now);
+        track::Head head;
+        const track::Wanted wanted{.lines = true, .sparse = true};
+        const track::Observation o = slab->observe(sketch, *references_, now, wanted, &head);
         const track::WindowSummary summary = slab->summary(now, window_, &o);
-        slab->commit(sketch, o, now);
+        slab->commit(sketch, o, now, slab->take_tickets(1), &head);
         references_->update(sketch, tag(principal), now);
         py::dict result;
         result["distance"] = o.distance;

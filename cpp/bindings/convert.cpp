@@ -1,6 +1,7 @@
 #include "convert.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -122,6 +123,105 @@ bool Conversion::value(PyObject* object, const char* what, event::Value& out, in
         return true;
     }
     return type_error(what, "None, bool, int, float, str or a list of these", object);
+}
+
+// NumPy's values as Python's.
+bool Conversion::plain(PyObject* object, const char* what, event::Value& out) {
+    const bool ordinary = PyLong_Check(object) || PyFloat_Check(object) || PyUnicode_Check(object) ||
+                          PyList_Check(object) || PyTuple_Check(object);
+    if (ordinary || !PyObject_HasAttrString(object, "tolist")) return value(object, what, out);
+    PyObject* list = PyObject_CallMethod(object, "tolist", nullptr);
+    if (list == nullptr) return false;
+    hold(list);
+    return value(list, what, out);
+}
+
+bool Conversion::label(PyObject* object, std::uint32_t rows, event::Value& out) {
+    if (!plain(object, "label", out)) return false;
+    if (rows == 1) return true;
+    const bool fits = out.kind == event::ValueKind::array && out.size == rows;
+    if (!fits) {
+        PyErr_Format(PyExc_ValueError, "label must be a list of %u labels, one a row of the batch, not %R",
+                     rows, object);
+    }
+    return fits;
+}
+
+namespace {
+
+// A C-contiguous float32 or float64 array. False: it is something else, and no exception is set.
+bool read_floats(PyObject* object, std::vector<double>& out) {
+    Py_buffer view;
+    if (PyObject_GetBuffer(object, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) != 0) {
+        PyErr_Clear();
+        return false;
+    }
+    const bool single = view.format != nullptr && std::strcmp(view.format, "f") == 0;
+    const bool both = single || (view.format != nullptr && std::strcmp(view.format, "d") == 0);
+    if (both) {
+        const auto count = static_cast<std::size_t>(view.len / view.itemsize);
+        out.resize(count);
+        if (single) {
+            std::copy_n(static_cast<const float*>(view.buf), count, out.begin());
+        } else {
+            std::copy_n(static_cast<const double*>(view.buf), count, out.begin());
+        }
+    }
+    PyBuffer_Release(&view);
+    return both;
+}
+
+// One level of lists below another: all of one length, numbers at the bottom. `width`: -1 before the first.
+enum class Scores : std::uint8_t { good, not_numbers, ragged };
+Scores flatten(const event::Value& value, int depth, std::array<std::int64_t, 8>& widths,
+               std::vector<double>& out) {
+    if (value.kind != event::ValueKind::array) {
+        const bool leaf = widths[static_cast<std::size_t>(depth)] < 0;
+        widths[static_cast<std::size_t>(depth)] = -2;
+        if (value.kind == event::ValueKind::real) {
+            out.push_back(value.real);
+        } else if (value.kind == event::ValueKind::int64) {
+            out.push_back(static_cast<double>(value.int64));
+        } else {
+            return Scores::not_numbers;
+        }
+        return leaf ? Scores::good : Scores::ragged;
+    }
+    std::int64_t& width = widths[static_cast<std::size_t>(depth)];
+    if (width == -1) width = value.size;
+    if (width != value.size || depth + 1 == static_cast<int>(widths.size())) return Scores::ragged;
+    for (std::uint32_t i = 0; i < value.size; ++i) {
+        if (const Scores got = flatten(value.items[i], depth + 1, widths, out); got != Scores::good)
+            return got;
+    }
+    return Scores::good;
+}
+
+}  // namespace
+
+bool Conversion::scores(PyObject* object, std::uint32_t rows, std::vector<double>& out) {
+    out.clear();
+    if (!PyObject_CheckBuffer(object) || !read_floats(object, out)) {
+        event::Value value;
+        if (!plain(object, "scores", value)) return false;
+        std::array<std::int64_t, 8> widths;
+        widths.fill(-1);
+        const Scores got =
+            value.kind == event::ValueKind::array ? flatten(value, 0, widths, out) : Scores::not_numbers;
+        if (got == Scores::not_numbers) {
+            PyErr_Format(PyExc_TypeError, "scores must be an array of numbers, not %R", object);
+            return false;
+        }
+        if (got == Scores::ragged) {
+            PyErr_Format(PyExc_ValueError, "scores must have lines of one length, not %R", object);
+            return false;
+        }
+    }
+    if (out.size() % rows == 0) return true;
+    PyErr_Format(PyExc_ValueError,
+                 "scores must have one line for each of the %u rows of the batch, not %zu numbers", rows,
+                 out.size());
+    return false;
 }
 
 bool Conversion::fields(PyObject* fields, const rule::Program& program, event::Value* slots) {

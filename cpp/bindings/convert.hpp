@@ -35,6 +35,10 @@ class Conversion {
     // `slots`.
     bool fields(PyObject* fields, const rule::Program& program, event::Value* slots);
     bool value(PyObject* object, const char* what, event::Value& out, int depth = 0);
+    // What the model answered to `rows` inputs: a label of any kind, or one a row; a score a class, or such a
+    // line a row. NumPy arrays and scalars are taken as what they hold.
+    bool label(PyObject* object, std::uint32_t rows, event::Value& out);
+    bool scores(PyObject* object, std::uint32_t rows, std::vector<double>& out);
 
   private:
     bool array(PyObject* x, Meaning meaning, const policy::Model* model, PyObject* to_float32,
@@ -47,6 +51,7 @@ class Conversion {
     bool row(PyObject* mapping_or_sequence, const policy::Model* model, std::uint32_t index,
              std::size_t& width);
     bool cell(PyObject* cell, bool categorical, std::uint32_t row, std::uint32_t column);
+    bool plain(PyObject* object, const char* what, event::Value& out);
     bool nested(PyObject* fields, const std::string& prefix, const rule::Program& program,
                 event::Value* slots, int depth);
     void hold(PyObject* object) { held_.push_back(object); }

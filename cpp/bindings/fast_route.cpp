@@ -254,33 +254,11 @@ PyObject* guard_error_with(PyObject* object, PyObject* const* args, Py_ssize_t g
     return owned.release();
 }
 
-bool scores_of(Conversion& conversion, PyObject* scores, std::vector<double>& out) {
-    event::Value value;
-    Ref plain(PyObject_HasAttrString(scores, "tolist") ? PyObject_CallMethod(scores, "tolist", nullptr)
-                                                       : Py_NewRef(scores));
-    if (!plain || !conversion.value(plain.get(), "scores", value)) return false;
-    if (value.kind != event::ValueKind::array) {
-        PyErr_SetString(PyExc_TypeError, "scores must be an array");
-        return false;
-    }
-    const auto collect = [&out](const auto& again, const event::Value& item) -> void {
-        if (item.kind == event::ValueKind::array) {
-            for (std::uint32_t i = 0; i < item.size; ++i) again(again, item.items[i]);
-        } else if (item.kind == event::ValueKind::real) {
-            out.push_back(item.real);
-        } else if (item.kind == event::ValueKind::int64) {
-            out.push_back(static_cast<double>(item.int64));
-        }
-    };
-    collect(collect, value);
-    return true;
-}
-
 PyObject* record_with(PyObject* object, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
     enum { decision_, label_, scores_, text_, cost_, status_, now_, count_ };
     RouteObject* self = self_of(object);
     PyObject* slots[count_] = {};
-    if (!spread("record", record_names, count_, 3, args, given, keywords, slots)) return nullptr;
+    if (!spread("record", record_names, count_, count_, args, given, keywords, slots)) return nullptr;
     if (slots[decision_] == nullptr || Py_TYPE(slots[decision_]) != self->state->decision_type) {
         return PyErr_Format(PyExc_TypeError, "record() needs the decision that decide() returned");
     }
@@ -305,24 +283,23 @@ PyObject* record_with(PyObject* object, PyObject* const* args, Py_ssize_t given,
         answer.has_text = true;
     }
     event::Value label;
-    std::vector<double> scores;
-    std::vector<event::Value>* values = nullptr;
-    if (binding.route.program->reads(rule::Phase::response)) {
+    static thread_local std::vector<double> scores;
+    const std::uint32_t rows = decision->decision.rows;
+    const bool response_rules = binding.route.program->reads(rule::Phase::response);
+    if (response_rules || binding.reads_answers) {
         if (has(label_)) {
-            Ref plain(PyObject_HasAttrString(slots[label_], "tolist")
-                          ? PyObject_CallMethod(slots[label_], "tolist", nullptr)
-                          : Py_NewRef(slots[label_]));
-            if (!plain || !conversion.value(plain.get(), "label", label)) return nullptr;
+            if (!conversion.label(slots[label_], rows, label)) return nullptr;
             answer.label = &label;
         }
         if (has(scores_)) {
-            if (!scores_of(conversion, slots[scores_], scores)) return nullptr;
+            if (!conversion.scores(slots[scores_], rows, scores)) return nullptr;
             answer.scores = scores;
         }
-        values = &field_slots(binding.route.program->fields().size());
-        answer.fields = values->data();
+    }
+    if (response_rules) {
+        answer.fields = field_slots(binding.route.program->fields().size()).data();
         if (decision->fields != nullptr &&
-            !conversion.fields(decision->fields, *binding.route.program, values->data())) {
+            !conversion.fields(decision->fields, *binding.route.program, answer.fields)) {
             return nullptr;
         }
     }
@@ -396,7 +373,7 @@ PyMethodDef methods[] = {
      "logged as a guard error."},
     {"record", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(record)),
      METH_FASTCALL | METH_KEYWORDS,
-     "record(decision, label=None, scores=None, *, text=None, cost=None, status=200, now=None) -> Decision | "
+     "record(decision, label=None, scores=None, text=None, cost=None, status=200, now=None) -> Decision | "
      "None"},
     {nullptr, nullptr, 0, nullptr}};
 

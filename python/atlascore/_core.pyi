@@ -125,7 +125,6 @@ class Route:
         decision: Decision,
         label: Any = None,
         scores: Any = None,
-        *,
         text: str | None = None,
         cost: float | None = None,
         status: int = 200,

@@ -167,7 +167,14 @@ class Engine:
         status: int = 200,
         now: float | None = None,
     ) -> Decision | None:
-        """Tell the engine the model's answer. None, or a decision on the answer when a response rule matched."""
+        """Tell the engine the model's answer. None, or a decision on the answer when a response rule matched.
+
+        label: what the model decided, of any kind (without one, the place of the best score). scores: one number a
+        class, probabilities where the model has them. Of a batch: one label and one line of scores a row. cost: in
+        the operator's unit. status: as in HTTP; answers from 400 on say nothing about inputs. now: seconds.
+        Answers may come late, in any order, twice or never.
+        Raises TypeError or ValueError, with the offending value, when they are not what a model answers.
+        """
         if not isinstance(decision, Decision):
             raise TypeError(f"record() needs the decision that decide() returned, not {type(decision).__name__}")
         return decision._route.record(decision, label, scores, text=text, cost=cost, status=status, now=now)

@@ -256,10 +256,42 @@ def test_record_and_a_response_rule(engine, route):
 
 
 def test_records_of_every_shape(route):
+    one, two = route.decide("p", np.ones(3), NOW), route.decide("p", np.ones((2, 3)), NOW)
+    for label in (None, 1, "cat", True, 0.5, [1, 2], ["a"], np.int64(3), np.array([1, 2]), np.float32(0.5)):
+        for scores in (None, [0.5], (0.1, 0.9), np.ones(3, np.float32), np.ones((1, 2)), [1, 2], np.array([1, 0])):
+            assert route.record(one, label, scores) is None
+    for label in (None, [1, 2], ["a", "b"], (True, False), np.array([1, 2])):
+        for scores in (None, [0.1, 0.9], [[0.5, 0.5], [1.0, 0.0]], np.ones((2, 2)), np.ones((2, 3), np.float32)):
+            assert route.record(two, label, scores) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ({"label": 1}, "one a row of the batch"),
+        ({"label": [1, 2, 3]}, "one a row of the batch"),
+        ({"label": "ab"}, "one a row of the batch"),
+        ({"scores": [0.5]}, "one line for each of the 2 rows"),
+        ({"scores": np.ones(3)}, "one line for each of the 2 rows"),
+        ({"scores": [[0.5, 0.5], [1.0]]}, "lines of one length"),
+        ({"scores": [[0.5], 0.5]}, "lines of one length"),
+    ],
+)
+def test_a_batch_needs_an_answer_for_every_row(route, answer, error):
     decision = route.decide("p", np.ones((2, 3)), NOW)
-    for label in (None, 1, "cat", True, 0.5, [1, 2], ["a", "b"], np.int64(3), np.array([1, 2]), np.float32(0.5)):
-        for scores in (None, [0.5], [[0.5, 0.5], [1.0, 0.0]], np.ones((2, 2)), (0.1, 0.9), np.ones(3, np.float32)):
-            assert route.record(decision, label, scores) is None
+    with pytest.raises(ValueError, match=error):
+        route.record(decision, **answer)
+
+
+@pytest.mark.parametrize("scores", ["0.5", ["a"], [None], np.array(["a"]), {"a": 1}, 5])
+def test_scores_are_numbers(route, scores):
+    with pytest.raises(TypeError, match="scores must be"):
+        route.record(route.decide("p", np.ones(3), NOW), scores=scores)
+
+
+def test_record_takes_its_arguments_by_position(route):
+    decision = route.decide("p", np.ones(3), NOW)
+    assert route.record(decision, 1, [0.2, 0.8], "text", 0.5, 200, NOW) is None
 
 
 def test_a_record_for_a_track_that_is_gone_is_counted(engine, route):

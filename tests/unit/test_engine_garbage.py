@@ -461,6 +461,8 @@ def test_records_of_no_decision(route, decision):
         {"scores": object()},
         {"scores": {"a": 1}},
         {"scores": endless},
+        {"scores": [[], [1], ["a", None]]},
+        {"scores": np.array(["a"])},
         {"text": 5},
         {"text": ["a"]},
         {"cost": -1},
@@ -491,8 +493,6 @@ def test_answers_that_are_none(engine, route, answer):
         {"label": [], "scores": []},
         {"scores": np.zeros((0, 3))},
         {"scores": np.ones((2, 3, 4))},
-        {"scores": [[], [1], ["a", None]]},
-        {"scores": np.array(["a"])},
         {"text": "x" * 10_000_000},
         {"text": b"\xff\xff"},
         {"status": -1},
@@ -596,4 +596,4 @@ def test_anything_given_to_record(engine, data):
     names = data.draw(st.sets(st.sampled_from(["label", "scores", "text", "cost", "status", "now"]), min_size=1))
     with contextlib.suppress(*REFUSED):
         route.record(decision, **{name: data.draw(ANYTHING) for name in sorted(names)})
-    assert route.record(decision, 0, [0.5, 0.5], now=NOW) is None
+    assert route.record(decision, [0, 1], [0.5, 0.5], now=NOW) is None

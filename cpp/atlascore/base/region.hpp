@@ -28,7 +28,7 @@
 
 namespace atlascore::base {
 
-inline constexpr std::uint32_t region_layout_version = 2;
+inline constexpr std::uint32_t region_layout_version = 3;
 
 struct RegionSpec {
     std::string name;                          // "" anonymous, "shm:NAME", or a file path
@@ -60,7 +60,8 @@ enum class Counter : std::uint8_t {
     hot_recycled,
     claims_recovered,  // slots left claimed by a dead process
     limit_refusals,
-    guard_errors,  // queries on which no decision could be made
+    guard_errors,      // queries on which no decision could be made
+    evidence_dropped,  // updates lost to contention
     count_,
 };
 inline constexpr std::size_t counter_count = static_cast<std::size_t>(Counter::count_);

@@ -1,14 +1,11 @@
 // The hot path. Engine::decide reads as the architecture does; each stage is one function below it.
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <cstring>
 
 #include "atlascore/base/clock.hpp"
 #include "atlascore/base/hash.hpp"
-#include "atlascore/engine/engine.hpp"
 #include "atlascore/engine/input.hpp"
-#include "atlascore/engine/thread_state.hpp"
+#include "atlascore/engine/pass.hpp"
 
 namespace atlascore::engine {
 
@@ -18,19 +15,25 @@ using track::TrackTable;
 
 namespace {
 
-// An adapter that took the principal from a secret hands over its commitment: `commitment:` and 32 hex
-// digits.
-std::optional<log::Commitment> committed(std::string_view principal) noexcept {
-    constexpr std::string_view prefix = "commitment:";
-    log::Commitment out{};
-    if (!principal.starts_with(prefix) || principal.size() != prefix.size() + 2 * out.size())
-        return std::nullopt;
-    const char* digits = principal.data() + prefix.size();
-    for (std::size_t i = 0; i < out.size(); ++i) {
-        if (std::from_chars(digits + 2 * i, digits + 2 * i + 2, out[i], 16).ptr != digits + 2 * i + 2)
-            return std::nullopt;
-    }
-    return out;
+// Below this width people change one column of a row after the other.
+constexpr std::size_t form_width = 32;
+// evidence.total from which a track is kept for what speaks against it.
+constexpr double suspicion = 1.0;
+
+track::Wanted wanted_of(const Binding& binding, const event::Input& input) noexcept {
+    track::Wanted wanted = binding.wanted;
+    if (input.kind == event::InputKind::row && input.width < form_width) wanted.sparse = false;
+    return wanted;
+}
+
+// What one query's place among the earlier ones says. Labels speak later, in record().
+evidence::Observations observations_of(const Observation& o) noexcept {
+    using evidence::Component;
+    evidence::Observations seen;
+    if (o.halving_observed && !(o.halving && o.explained)) seen.add(Component::halving, o.halving);
+    if (o.between_observed && !(o.between && o.explained)) seen.add(Component::collinear_flip, o.between);
+    if (o.sparse_observed) seen.add(Component::new_coordinate, o.new_coordinate);
+    return seen;
 }
 
 std::uint64_t track_tag(std::uint64_t principal_tag, const Binding& binding) noexcept {
@@ -38,51 +41,6 @@ std::uint64_t track_tag(std::uint64_t principal_tag, const Binding& binding) noe
 }
 
 }  // namespace
-
-// Everything about the query under way.
-struct Engine::Pass {
-    const Binding& binding;
-    const policy::Spec& policy;
-    const Query& query;
-    Decision& decision;
-    ThreadState& thread;
-
-    Pass(const Binding& on, const Query& asked, Decision& answer)
-        : binding(on),
-          policy(on.route.policy->spec()),
-          query(asked),
-          decision(answer),
-          thread(ThreadState::mine()) {}
-
-    std::int64_t started = 0;  // monotonic ns, only with a log
-    std::uint64_t principal_tag = 0;
-    TrackTable::Track track{};
-    track::HotTrack* hot = nullptr;
-    bool allowed = false;         // some allow entry is about this caller
-    bool allowed_limits = false;  // one of them exempts from limits
-    track::Standing standing{};
-    bool standing_active = false;
-    double rate = 0;                        // strictest rate among the constraints in force
-    std::uint64_t responses = 0;            // that fired and are enforced
-    const track::Sketch* sketch = nullptr;  // of the only input; null for none and for a batch
-    bool batch = false;
-    Observation observation{};
-    const track::HotSlab* history = nullptr;           // what summaries are read from
-    std::uint64_t limits_reserved = 0;                 // one bit for each of the route's limits
-    std::array<double, route_limit_count> counted_at;  // by those
-
-    std::uint64_t rows() const noexcept { return decision.rows; }
-    bool enforced() const noexcept { return policy.mode == policy::Mode::enforce; }
-    void limit_rate(double to_rate) noexcept {
-        if (to_rate > 0) rate = rate == 0 ? to_rate : std::min(rate, to_rate);
-    }
-    void raise(Action action, log::Step step, std::uint16_t index) noexcept {
-        if (action <= decision.action) return;
-        decision.action = action;
-        decision.step = step;
-        decision.step_index = index;
-    }
-};
 
 std::uint64_t Engine::expect(const Binding& binding, std::string_view principal) const noexcept {
     const std::uint64_t tag = base::hash64(principal, key_seed_);
@@ -97,12 +55,14 @@ Fault Engine::decide(const Binding& binding, const Query& query, Decision& decis
     if (log_) pass.started = base::monotonic_nanoseconds();
     decision.rows = static_cast<std::uint32_t>(std::min<std::size_t>(query.input.rows, 0xFFFFFFFF));
     decision.now = query.now;
+    decision.row = query.input.kind == event::InputKind::row;
 
     pass.principal_tag =
         query.principal_tag != 0 ? query.principal_tag : base::hash64(query.principal, key_seed_);
     pass.track = tracks_.open(track_tag(pass.principal_tag, binding), query.now);
     decision.track_tag = pass.track.tag;
     decision.slot = pass.track.slot;
+    if (binding.reads_evidence) tracks_.evidence(pass.track, pass.evidence);
     if (!binding.route.allow.empty()) check_allowed(pass);
     if (check_standing(pass) && check_limits(pass)) {
         if (const Fault fault = read_input(pass); fault != Fault::none) {
@@ -215,6 +175,15 @@ void Engine::take_back_limits(Pass& pass) noexcept {
     }
 }
 
+// Which row of a batch is the i-th of those that enter the sequence: the first and the last 128.
+std::size_t Engine::sequence_row(std::size_t i, std::size_t rows) noexcept {
+    return rows > sequence_rows && i >= sequence_rows / 2 ? rows - sequence_rows + i : i;
+}
+
+const track::Head* Engine::head_of(const Pass& pass) noexcept {
+    return pass.binding.wanted.lines ? &pass.thread.head : nullptr;
+}
+
 Fault Engine::make_sketch(const Pass& pass, std::size_t row, track::Sketch& sketch) const noexcept {
     const bool finite = sketch_input(pass.query.input, row, pass.binding.route.model, pass.binding.references,
                                      sketch_seed_, pass.thread, sketch);
@@ -249,8 +218,11 @@ Fault Engine::read_input(Pass& pass) noexcept {
     pass.hot = tracks_.hot(pass.track.hot);
     pass.sketch = &sketch;
     if (pass.hot == nullptr) return Fault::none;
-    pass.observation = pass.hot->similarity.observe(sketch, *pass.binding.references, pass.track.newest);
+    pass.observation = pass.hot->similarity.observe(sketch, *pass.binding.references, pass.track.newest,
+                                                    wanted_of(pass.binding, input), &pass.thread.head);
     pass.history = &pass.hot->similarity;
+    pass.observed = observations_of(pass.observation);
+    evidence::update_private(pass.evidence, pass.observed, pass.track.newest);
     return Fault::none;
 }
 
@@ -267,59 +239,18 @@ void Engine::observe_batch(Pass& pass) noexcept {
     }
     track::Sketch& sketch = pass.thread.sketches[0];
     const std::size_t rows = pass.query.input.rows;
-    for (std::size_t row = 0; row < rows; ++row) {
-        if (rows > sequence_rows && row == sequence_rows / 2) row = rows - sequence_rows / 2;
-        make_sketch(pass, row, sketch);
-        const Observation seen = copy.observe(sketch, *pass.binding.references, pass.track.newest);
-        copy.commit(sketch, seen, pass.query.now);
+    const track::Wanted wanted = wanted_of(pass.binding, pass.query.input);
+    for (std::size_t i = 0; i < std::min(rows, sequence_rows); ++i) {
+        make_sketch(pass, sequence_row(i, rows), sketch);
+        const Observation seen =
+            copy.observe(sketch, *pass.binding.references, pass.track.newest, wanted, &pass.thread.head);
+        copy.commit(sketch, seen, pass.query.now, copy.take_tickets(1), head_of(pass));
+        evidence::update_private(pass.evidence, observations_of(seen), pass.track.newest);
         pass.observation.calibrated = seen.calibrated;
         pass.observation.near |= seen.near;
+        pass.observation.between |= seen.between;
     }
     pass.history = &copy;
-}
-
-TrackTable::Track Engine::open_shared(const Pass& pass, signal::Scope scope) noexcept {
-    const std::uint64_t tag =
-        scope == signal::Scope::principal ? base::mix64(pass.principal_tag, 0x7072696e) : 0x676c6f62616c;
-    return tracks_.open(track::KeyTable::tag_of(tag), pass.query.now);
-}
-
-// Fills decision.signals in the order of the program's list: NaN where a signal is missing.
-void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
-    const auto& plans = pass.binding.plans[static_cast<std::size_t>(phase)];
-    pass.decision.signal_count = static_cast<std::uint8_t>(plans.size());
-    // In the request phase the query under way counts; by the response it has been counted.
-    const double pending = phase == rule::Phase::request ? static_cast<double>(pass.rows()) : 0;
-    track::WindowSummary summary{};
-    double summary_window = -1;
-    double count = 0;
-    const Binding::Plan* counted = nullptr;  // what `count` is of: often several signals' window
-    for (std::size_t i = 0; i < plans.size(); ++i) {
-        const Binding::Plan& plan = plans[i];
-        double& value = pass.decision.signals[i];
-        if (!signal::info(plan.signal).needs_input) {
-            if (counted == nullptr || counted->scope != plan.scope || counted->horizon != plan.horizon) {
-                count = plan.scope == signal::Scope::track
-                            ? tracks_.count(pass.track, plan.horizon)
-                            : tracks_.count(open_shared(pass, plan.scope), plan.horizon);
-                counted = &plan;
-            }
-            value = count + pending;
-            if (plan.signal == signal::Signal::request_rate) value /= plan.window;
-            continue;
-        }
-        value = std::nan("");
-        if (pass.history == nullptr) continue;
-        if (summary_window != plan.window) {
-            const bool alone = pass.sketch != nullptr && phase == rule::Phase::request;
-            summary =
-                pass.history->summary(pass.track.newest, plan.window, alone ? &pass.observation : nullptr);
-            summary_window = plan.window;
-        }
-        value = plan.signal == signal::Signal::input_similarity_score ? summary.similarity_score
-                : plan.signal == signal::Signal::near_duplicate_ratio ? summary.near_ratio
-                                                                      : summary.duplicate_ratio;
-    }
 }
 
 void Engine::match_rules(Pass& pass, rule::Phase phase) noexcept {
@@ -421,11 +352,11 @@ void Engine::commit(Pass& pass) noexcept {
     region_.add(base::Counter::queries, pass.rows());
     if (!tracks_.promoted(pass.track)) {
         // The 16th query within the longest horizon makes a track hot for good, whatever it sends, while the
-        // pool has room; a near pair makes room.
+        // pool has room; a near pair or a bracket makes room.
         const std::size_t longest = horizons_.size() - 1;
         const bool busy = tracks_.count(pass.track, longest) >= TrackTable::promotion_queries;
-        const bool near = pass.observation.near;
-        if (busy || near) tracks_.promote(pass.track, pass.query.now, near);
+        const bool telling = pass.observation.near || pass.observation.between;
+        if (busy || telling) tracks_.promote(pass.track, pass.query.now, telling);
     }
     tracks_.touch(pass.track);
     if (!in_time || pass.hot == nullptr || tracks_.hot(pass.track.hot) != pass.hot) return;
@@ -446,19 +377,38 @@ void Engine::commit_input(Pass& pass) noexcept {
                                    sketch_seed_, *pass.binding.scale_sample);
         }
     };
+    track::HotSlab& history = pass.hot->similarity;
+    const auto remembered = static_cast<std::uint32_t>(std::min(input.rows, sequence_rows));
+    pass.decision.hot = pass.track.hot;
+    pass.decision.remembered = remembered;
+    pass.decision.ticket = history.take_tickets(remembered);
     if (pass.sketch != nullptr) {
-        pass.hot->similarity.commit(*pass.sketch, pass.observation, pass.query.now);
+        history.commit(*pass.sketch, pass.observation, pass.query.now, pass.decision.ticket, head_of(pass));
+        add_evidence(pass.track, *pass.hot, pass.observed, pass.track.newest);
         learn(*pass.sketch, 0);
         return;
     }
     track::Sketch& sketch = pass.thread.sketches[0];
-    for (std::size_t row = 0; row < input.rows; ++row) {
-        if (input.rows > sequence_rows && row == sequence_rows / 2) row = input.rows - sequence_rows / 2;
+    const track::Wanted wanted = wanted_of(pass.binding, input);
+    for (std::uint32_t i = 0; i < remembered; ++i) {
+        const std::size_t row = sequence_row(i, input.rows);
         make_sketch(pass, row, sketch);
-        const Observation seen = pass.hot->similarity.observe(sketch, references, pass.track.newest);
-        pass.hot->similarity.commit(sketch, seen, pass.query.now);
+        const Observation seen =
+            history.observe(sketch, references, pass.track.newest, wanted, &pass.thread.head);
+        history.commit(sketch, seen, pass.query.now, pass.decision.ticket + i, head_of(pass));
+        add_evidence(pass.track, *pass.hot, observations_of(seen), pass.track.newest);
         learn(sketch, row);
     }
+}
+
+// To the shared words; a track against which something speaks is kept when others have to go.
+void Engine::add_evidence(const TrackTable::Track& track, track::HotTrack& hot,
+                          const evidence::Observations& seen, double now) noexcept {
+    if (!seen) return;
+    const unsigned dropped = evidence::update_shared(hot.evidence, seen, now);
+    if (dropped != 0) region_.add(base::Counter::evidence_dropped, dropped);
+    if (seen.hits == 0 || tracks_.keys().kept(track.slot.index) >= Keep::suspect) return;
+    if (evidence::read(hot.evidence, now, false).total >= suspicion) tracks_.keep(track, Keep::suspect);
 }
 
 // Responses with a duration leave a standing decision behind. One in force is never prolonged by a weaker
@@ -490,135 +440,6 @@ void Engine::make_standing(Pass& pass) noexcept {
     next.response = mark;
     if (tracks_.set_standing(pass.track, pass.standing, next)) tracks_.keep(pass.track, Keep::standing);
     if (chosen->action == Action::block) pass.decision.retry_after = length;
-}
-
-void Engine::finish(Pass& pass) noexcept {
-    Decision& decision = pass.decision;
-    region_.add(decision.failed ? base::Counter::guard_errors : static_cast<base::Counter>(decision.action));
-    if (decision.would > decision.action) region_.add(base::Counter::simulated);
-    if (log_) {
-        write_log(pass);
-    } else {
-        decision.sequence = unlogged_sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
-    }
-}
-
-// The principal's commitment, which its track remembers.
-log::Commitment Engine::commitment_of(const Pass& pass) noexcept {
-    log::Commitment commitment{};
-    std::uint8_t* cached = pass.track.words != nullptr ? tracks_.commitment(pass.track) : nullptr;
-    if (cached != nullptr) std::memcpy(commitment.data(), cached, commitment.size());
-    if (commitment != log::Commitment{} || pass.query.principal.empty()) return commitment;
-    commitment = committed(pass.query.principal).value_or(commitments_->commit(pass.query.principal));
-    if (cached != nullptr && tracks_.holds(pass.track))
-        std::memcpy(cached, commitment.data(), commitment.size());
-    return commitment;
-}
-
-void Engine::write_log(Pass& pass) noexcept {
-    Decision& decision = pass.decision;
-    const Binding& binding = pass.binding;
-    log::Record record;
-    record.t = base::wall_microseconds();
-    record.mono = base::monotonic_nanoseconds();
-    record.latency =
-        static_cast<std::uint32_t>(std::min<std::int64_t>(record.mono - pass.started, 0xFFFFFFFF));
-    record.constraints = decision.constraints;
-    record.principal = commitment_of(pass);
-    if (!pass.query.session.empty()) record.session = commitments_->commit(pass.query.session);
-    record.policy = binding.log_policy;
-    record.model = binding.log_model;
-    record.route = binding.log_route;
-    record.method = binding.log_method;
-    record.endpoint = binding.log_endpoint;
-    record.rows = decision.rows;
-    record.action = static_cast<log::Action>(decision.action);
-    record.would = static_cast<log::Action>(decision.would);
-    record.simulated = decision.would > decision.action;
-    record.phase = static_cast<log::Phase>(decision.phase);
-    record.step = decision.step;
-    record.step_name = binding.log_step(decision);
-    record.allowed_by = decision.allowed_by == 0xFFFF ? 0 : binding.log_allow[decision.allowed_by];
-    record.trimmed = decision.rule_count > log::max_rules;
-    record.rule_count = static_cast<std::uint8_t>(std::min<std::size_t>(decision.rule_count, log::max_rules));
-    std::uint32_t signals_read = 0;
-    for (std::uint8_t i = 0; i < record.rule_count; ++i) {
-        const auto& effect = binding.route.rules[decision.rules[i]];
-        const auto mode = effect.mode == policy::Mode::enforce ? log::Mode::enforce : log::Mode::shadow;
-        record.rules[i] = {decision.rules[i], static_cast<log::Action>(effect.action), mode};
-        signals_read |= binding.rule_signals[decision.rules[i]];
-    }
-    const auto& log_signals = binding.log_signals[static_cast<std::size_t>(decision.phase)];
-    for (; signals_read != 0 && record.signal_count < log::max_signals; signals_read &= signals_read - 1) {
-        const auto i = static_cast<std::size_t>(__builtin_ctz(signals_read));
-        std::uint16_t readers = 0;
-        for (std::uint8_t r = 0; r < record.rule_count; ++r) {
-            readers |= static_cast<std::uint16_t>((binding.rule_signals[decision.rules[r]] >> i & 1) << r);
-        }
-        record.signals[record.signal_count++] = {decision.signals[i], log_signals[i], readers};
-    }
-    if (!pass.query.request_id.empty() && pass.query.request_id.size() <= log::max_request_id) {
-        record.request_size = static_cast<std::uint8_t>(pass.query.request_id.size());
-        std::memcpy(record.request, pass.query.request_id.data(), pass.query.request_id.size());
-    }
-    if (decision.failed) {
-        record.guard_error = true;
-        record.stage = decision.failed->stage;
-        record.failure = decision.failed->kind;
-        record.closed = decision.failed->closed;
-    }
-    decision.sequence = log_->push(record);
-}
-
-void Engine::fail(const Binding& binding, const Query& query, const GuardError& error,
-                  Decision& decision) noexcept {
-    Pass pass(binding, query, decision);
-    if (log_) pass.started = base::monotonic_nanoseconds();
-    decision.failed = error;
-    decision.now = query.now;
-    decision.action = decision.would = error.closed ? Action::block : Action::allow;
-    finish(pass);
-}
-
-bool Engine::record(const Binding& binding, const Decision& decision, const Answer& answer,
-                    Decision& response) noexcept {
-    if (decision.failed) return false;  // there is no track to tell
-    region_.add(base::Counter::records);
-    const auto track = tracks_.look(decision.track_tag, answer.now);
-    if (!track || track->slot.generation != decision.slot.generation) {
-        region_.add(base::Counter::records_dropped);
-        return false;
-    }
-    if (!binding.route.program->reads(rule::Phase::response)) return false;
-    const auto set = [&](int field, const event::Value& value) {
-        if (field >= 0) answer.fields[field] = value;
-    };
-    set(binding.field_status, event::Value::of_int(answer.status));
-    set(binding.field_http_status, event::Value::of_int(answer.status));
-    if (answer.label != nullptr) set(binding.field_label, *answer.label);
-    if (answer.has_text) {
-        set(binding.field_answer, event::Value::of_text(answer.text));
-        set(binding.field_messages, event::Value::of_text(answer.text));
-    }
-    if (answer.cost >= 0) set(binding.field_answer_cost, event::Value::of_real(answer.cost));
-    Query query;
-    query.fields = answer.fields;
-    query.now = answer.now;
-    response.phase = rule::Phase::response;
-    response.rows = decision.rows;
-    response.now = answer.now;
-    response.slot = decision.slot;
-    response.track_tag = decision.track_tag;
-    Pass pass(binding, query, response);
-    if (log_) pass.started = base::monotonic_nanoseconds();
-    pass.track = *track;
-    if (const track::HotTrack* hot = tracks_.hot(track->hot)) pass.history = &hot->similarity;
-    read_signals(pass, rule::Phase::response);
-    match_rules(pass, rule::Phase::response);
-    respond(pass);
-    if (response.rule_count == 0) return false;
-    finish(pass);
-    return true;
 }
 
 }  // namespace atlascore::engine

@@ -24,7 +24,7 @@ constexpr std::size_t track_sections =
     4;  // then: limit groups, limit slots, directory, references, scale samples
 
 std::uint64_t limit_capacity(const Config& config) {
-    return std::max<std::uint64_t>(256, config.capacity / 8);
+    return std::max<std::uint64_t>(256, config.capacity / 16);
 }
 
 std::string seconds(double value) {
@@ -38,6 +38,36 @@ std::string list(const std::vector<double>& horizons) {
     std::string text;
     for (const double horizon : horizons) text += (text.empty() ? "" : ", ") + seconds(horizon);
     return text;
+}
+
+static_assert(track::evidence_words == evidence::component_room &&
+              track::packed_evidence_words == evidence::packed_words);
+
+void pack_evidence(const std::uint64_t* words, std::uint32_t generation, std::uint64_t* out) noexcept {
+    evidence::pack(std::span<const std::uint64_t, evidence::component_room>(words, evidence::component_room),
+                   generation, std::span<std::uint64_t, evidence::packed_words>(out, evidence::packed_words));
+}
+
+bool unpack_evidence(const std::uint64_t* packed, std::uint32_t generation, std::uint64_t* out) noexcept {
+    return evidence::unpack(
+        std::span<const std::uint64_t, evidence::packed_words>(packed, evidence::packed_words), generation,
+        std::span<std::uint64_t, evidence::component_room>(out, evidence::component_room));
+}
+
+// What a signal needs to be found out, so that what no rule reads costs nothing.
+void note_reads(Binding& binding, signal::Signal s) {
+    using signal::Signal;
+    const signal::SignalInfo& info = signal::info(s);
+    binding.reads_input |= info.source != signal::Source::count;
+    binding.reads_evidence |= info.source == signal::Source::evidence;
+    const bool all = s == Signal::evidence_total || s == Signal::evidence_families;
+    const bool lines =
+        s == Signal::evidence_line_search || s == Signal::halving_hits || s == Signal::collinear_flips;
+    const bool sparse = s == Signal::evidence_coordinate || s == Signal::sparse_probe_coordinates;
+    binding.wanted.lines |= all || lines;
+    binding.wanted.sparse |= all || sparse;
+    // Lines are between labels, and scores are climbed.
+    binding.reads_answers |= all || lines || info.needs_answers || s == Signal::evidence_coordinate;
 }
 
 }  // namespace
@@ -77,7 +107,7 @@ Engine::Engine(std::shared_ptr<const policy::Policy> policy, const log::Policy& 
     : config_(config),
       horizons_(policy->horizons()),
       region_(region_spec(*policy, config)),
-      tracks_(region_, 0, config.capacity, hot_slabs(config), horizons_),
+      tracks_(region_, 0, config.capacity, hot_slabs(config), horizons_, {pack_evidence, unpack_evidence}),
       limits_(region_, track_sections, limit_capacity(config)),
       key_seed_(region_.seed()),
       sketch_seed_(base::mix64(region_.seed(), 0x736b65746368)),
@@ -160,7 +190,7 @@ std::shared_ptr<const Binding> Engine::bind(const std::string& model, const std:
             const auto horizon = std::find(horizons_.begin(), horizons_.end(), window) - horizons_.begin();
             binding->plans[static_cast<std::size_t>(phase)].push_back(
                 {ref.signal, ref.scope, static_cast<std::uint8_t>(horizon), window});
-            binding->reads_input |= signal::info(ref.signal).needs_input;
+            note_reads(*binding, ref.signal);
             binding->reads_principal |= ref.scope == signal::Scope::principal;
             binding->reads_global |= ref.scope == signal::Scope::global;
         }
@@ -261,35 +291,6 @@ std::string Engine::commitment(std::string_view name) const {
         text += hex[byte & 15];
     }
     return text;
-}
-
-std::optional<std::array<double, signal::signal_count>> Engine::signals(std::string_view principal,
-                                                                        std::string_view model,
-                                                                        double now) const {
-    const std::uint64_t principal_tag = base::hash64(principal, key_seed_);
-    const std::uint64_t model_tag = base::hash64(model, key_seed_ ^ 2) | 1;
-    const auto track = tracks_.look(track::KeyTable::tag_of(base::mix64(principal_tag, model_tag)), now);
-    if (!track) return std::nullopt;
-    std::array<double, signal::signal_count> values;
-    values.fill(std::nan(""));
-    // The default window of a rule, or the nearest that this policy has.
-    std::size_t horizon = 0;
-    for (std::size_t i = 0; i < horizons_.size(); ++i) {
-        if (std::abs(horizons_[i] - 300) < std::abs(horizons_[horizon] - 300)) horizon = i;
-    }
-    const auto at = [&](signal::Signal s) -> double& { return values[static_cast<std::size_t>(s)]; };
-    at(signal::Signal::request_count) = tracks_.count(*track, horizon);
-    const auto rate = std::find(horizons_.begin(), horizons_.end(), 10.0);
-    at(signal::Signal::request_rate) =
-        tracks_.count(*track, static_cast<std::size_t>(rate - horizons_.begin())) / 10;
-    if (const track::HotTrack* hot = tracks_.hot(track->hot)) {
-        const track::WindowSummary summary =
-            hot->similarity.summary(track->newest, horizons_[horizon], nullptr);
-        at(signal::Signal::input_similarity_score) = summary.similarity_score;
-        at(signal::Signal::near_duplicate_ratio) = summary.near_ratio;
-        at(signal::Signal::exact_duplicate_ratio) = summary.duplicate_ratio;
-    }
-    return values;
 }
 
 }  // namespace atlascore::engine

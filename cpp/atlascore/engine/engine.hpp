@@ -21,6 +21,7 @@
 
 #include "atlascore/base/region.hpp"
 #include "atlascore/event/event.hpp"
+#include "atlascore/evidence/process.hpp"
 #include "atlascore/log/commitment.hpp"
 #include "atlascore/log/decision_id.hpp"
 #include "atlascore/log/log.hpp"
@@ -79,6 +80,7 @@ struct Decision {
     log::Step step = log::Step::none;
     rule::Phase phase = rule::Phase::request;
     bool committed = false;  // counts as volume and history
+    bool row = false;        // the input was a row of a table
     std::uint8_t signal_count = 0;
     std::uint16_t rule_count = 0;
     std::uint16_t step_index = 0;  // index of the limit, response or allow entry of `step`
@@ -88,6 +90,10 @@ struct Decision {
     std::uint64_t sequence = 0;
     std::uint64_t track_tag = 0;
     track::SlotRef slot;
+    // Where the history keeps the query, for record(): outcomes of so many rows from a ticket on.
+    track::HotRef hot;
+    std::uint32_t ticket = 0;
+    std::uint32_t remembered = 0;
     double now = 0;
     double retry_after = 0;  // for a BLOCK by limit, rate or standing decision; 0 unknown
     std::array<std::uint16_t, rule_limit> rules;
@@ -122,7 +128,10 @@ struct Binding {
     std::uint64_t policy_id = 0;
     track::ModelReferences* references = nullptr;  // null: more models than the region has room for
     track::ScaleSample* scale_sample = nullptr;
-    bool reads_input = false;      // some signal needs the sketch
+    bool reads_input = false;  // some signal needs the sketch
+    bool reads_evidence = false;
+    bool reads_answers = false;    // some signal needs labels or scores
+    track::Wanted wanted;          // what observing has to find out
     bool learns_scale = false;     // the policy declares none for this model
     bool reads_principal = false;  // some signal is over all models of a principal
     bool reads_global = false;
@@ -221,6 +230,12 @@ class Engine {
     void take_back_limits(Pass& pass) noexcept;
     std::uint64_t limit_tag(const Pass& pass, const policy::Limit& limit, std::uint16_t index) const noexcept;
     void observe_batch(Pass& pass) noexcept;
+    static std::size_t sequence_row(std::size_t i, std::size_t rows) noexcept;
+    static const track::Head* head_of(const Pass& pass) noexcept;
+    void add_evidence(const track::TrackTable::Track& track, track::HotTrack& hot,
+                      const evidence::Observations& seen, double now) noexcept;
+    bool tell_history(const Binding& binding, const Decision& decision, const track::TrackTable::Track& track,
+                      const Answer& answer) noexcept;
     Fault make_sketch(const Pass& pass, std::size_t row, track::Sketch& sketch) const noexcept;
     void finish(Pass& pass) noexcept;
     void write_log(Pass& pass) noexcept;

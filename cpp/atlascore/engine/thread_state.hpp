@@ -16,6 +16,7 @@ struct ThreadState {
     track::TextScratch text;
     track::HotSlab batch;  // a private copy of a track's history, for the rows of a batch
     track::Sketch sketches[2];
+    track::Head head;                                   // that the query under way would leave
     std::vector<float> row = std::vector<float>(4096);  // scaled numbers of a row
 
     // The scratch of the policy's program. A thread that serves several engines keeps the last four.

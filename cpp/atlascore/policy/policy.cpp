@@ -95,6 +95,13 @@ std::shared_ptr<const Policy> Policy::make(Spec spec) {
     return std::shared_ptr<const Policy>(new Policy(std::move(spec)));
 }
 
+const Model* Policy::model(std::string_view name) const noexcept {
+    const auto& models = spec_.models;
+    const auto found = std::find_if(models.begin(), models.end(),
+                                    [&](const Model& entry) { return glob_match(entry.pattern, name); });
+    return found == models.end() ? nullptr : &*found;
+}
+
 RoutePolicy Policy::bind(std::string_view model, std::string_view method, std::string_view route) const {
     RoutePolicy bound;
     bound.policy = shared_from_this();
@@ -104,11 +111,7 @@ RoutePolicy Policy::bind(std::string_view model, std::string_view method, std::s
                                     {"logsource.product", "llm_gateway"},
                                     {"logsource.category", "api_activity"}};
     bound.program = spec_.program->bind(constants);
-    for (const Model& entry : spec_.models) {
-        if (!glob_match(entry.pattern, model)) continue;
-        bound.model = &entry;
-        break;
-    }
+    bound.model = this->model(model);
     for (const RuleMode& rule : spec_.rules) {
         RoutePolicy::RuleEffect effect;
         effect.mode = std::min(rule.mode, spec_.mode);

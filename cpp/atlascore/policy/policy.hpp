@@ -150,6 +150,7 @@ class Policy : public std::enable_shared_from_this<Policy> {
     const std::vector<double>& horizons() const noexcept { return horizons_; }
 
     // `route` is what globs over routes are matched with: the endpoint.
+    const Model* model(std::string_view name) const noexcept;  // null: no entry matches
     RoutePolicy bind(std::string_view model, std::string_view method, std::string_view route) const;
 
     // A response's name in a standing decision: 20 bits of its hash, and back.

@@ -12,18 +12,49 @@ constexpr std::uint8_t track_only = scope_bit(Scope::track);
 constexpr std::uint8_t counted = track_only | scope_bit(Scope::principal) | scope_bit(Scope::global);
 
 constexpr std::array<SignalInfo, signal_count> table{{
-    {Signal::request_count, "api.request_count", "queries", true, false, counted, 0,
+    {Signal::request_count, "api.request_count", "queries", true, Source::count, counted, 0, false,
      "queries in the window, this one included; a batch of N rows counts N"},
-    {Signal::request_rate, "api.request_rate", "queries/s", false, false, counted, 0,
+    {Signal::request_rate, "api.request_rate", "queries/s", false, Source::count, counted, 0, false,
      "queries per second over the trailing 10 s"},
-    {Signal::input_similarity_score, "api.input_similarity_score", "ratio", true, true, track_only, 8,
+    {Signal::input_similarity_score, "api.input_similarity_score", "ratio", true, Source::history, track_only,
+     8, false,
      "mean survival probability of the nearest-neighbour distances in the window: about 0.5 for ordinary "
      "traffic, near 1 when inputs are variations of each other"},
-    {Signal::near_duplicate_ratio, "api.near_duplicate_ratio", "ratio", true, true, track_only, 8,
+    {Signal::near_duplicate_ratio, "api.near_duplicate_ratio", "ratio", true, Source::history, track_only, 8,
+     false,
      "share of the window's non-duplicate queries that are nearer to an earlier one than 99 % of other "
      "principals' inputs are"},
-    {Signal::exact_duplicate_ratio, "api.exact_duplicate_ratio", "ratio", true, true, track_only, 8,
-     "share of the window's queries whose input was sent before, byte for byte"},
+    {Signal::exact_duplicate_ratio, "api.exact_duplicate_ratio", "ratio", true, Source::history, track_only,
+     8, false, "share of the window's queries whose input was sent before, byte for byte"},
+    {Signal::halving_hits, "api.halving_hits", "queries", true, Source::history, track_only, 0, false,
+     "queries in the window that lie halfway between two inputs with different labels, or halve the step "
+     "before them"},
+    {Signal::collinear_flips, "api.collinear_flips", "queries", true, Source::history, track_only, 0, true,
+     "queries in the window that lie on the line between two inputs with different labels"},
+    {Signal::sparse_probe_coordinates, "api.sparse_probe_coordinates", "coordinates", false, Source::history,
+     track_only, 8, false,
+     "distinct coordinates that near pairs differing in few coordinates have changed within 24 h"},
+    {Signal::anchor_trend, "api.anchor_trend", "tau", false, Source::history, track_only, 24, true,
+     "Kendall's tau of time against distance to the track's first input, over near inputs with another label "
+     "than that one's: near -1 when they close in on it"},
+    {Signal::label_flip_rate, "api.label_flip_rate", "ratio", true, Source::history, track_only, 8, true,
+     "share of the window's near pairs with known labels whose labels differ"},
+    {Signal::near_margin_share, "api.near_margin_share", "ratio", true, Source::history, track_only, 16, true,
+     "share of the window's near pairs with a margin between the two best scores below 0.2"},
+    {Signal::score_ascents, "api.score_ascents", "queries", true, Source::history, track_only, 8, true,
+     "near inputs in the window that set a new extreme score after a return to the best input so far; the "
+     "larger of descents and ascents"},
+    {Signal::evidence_boundary, "evidence.boundary", "log10", false, Source::evidence, track_only, 0, true,
+     "evidence that near inputs are sent to see where labels change; 3 stands for 1,000 to 1"},
+    {Signal::evidence_line_search, "evidence.line_search", "log10", false, Source::evidence, track_only, 0,
+     false, "evidence of a search along lines between inputs with different labels"},
+    {Signal::evidence_coordinate, "evidence.coordinate", "log10", false, Source::evidence, track_only, 0,
+     false, "evidence that coordinates are tried one after the other, or a score is climbed"},
+    {Signal::evidence_total, "evidence.total", "log10", false, Source::evidence, track_only, 0, false,
+     "evidence of the strict families (boundary, line search, coordinate) together"},
+    {Signal::evidence_families, "evidence.families", "families", false, Source::evidence, track_only, 0,
+     false,
+     "strict families with evidence of 3 or more; a line search of 9 or more counts twice, but for rows"},
 }};
 
 }  // namespace

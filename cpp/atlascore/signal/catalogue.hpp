@@ -15,6 +15,18 @@ enum class Signal : std::uint8_t {
     input_similarity_score,
     near_duplicate_ratio,
     exact_duplicate_ratio,
+    halving_hits,
+    collinear_flips,
+    sparse_probe_coordinates,
+    anchor_trend,
+    label_flip_rate,
+    near_margin_share,
+    score_ascents,
+    evidence_boundary,
+    evidence_line_search,
+    evidence_coordinate,
+    evidence_total,
+    evidence_families,
     count_,  // the number of signals
 };
 inline constexpr std::size_t signal_count = static_cast<std::size_t>(Signal::count_);
@@ -22,14 +34,19 @@ inline constexpr std::size_t signal_count = static_cast<std::size_t>(Signal::cou
 // The state a signal is read from: one (principal, model), one principal over all models, or everything.
 enum class Scope : std::uint8_t { track, principal, global };
 
+// Where a signal comes from: the counters of windows, the history of inputs and answers (missing for a query
+// without a comparable input), or the evidence of a track.
+enum class Source : std::uint8_t { count, history, evidence };
+
 struct SignalInfo {
     Signal id;
     std::string_view name;
-    std::string_view unit;  // "queries", "queries/s", "ratio"
+    std::string_view unit;  // "queries", "queries/s", "ratio", "log10"
     bool windowed;          // depends on the rule's timeframe
-    bool needs_input;       // missing for a query without a comparable input
+    Source source;
     std::uint8_t scopes;    // bit per Scope
     std::uint16_t minimum;  // observations below which the signal is missing
+    bool needs_answers;     // missing unless record() tells labels or scores
     std::string_view description;
 };
 

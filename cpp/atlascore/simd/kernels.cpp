@@ -250,6 +250,32 @@ void SquaredDistances(const float* x, const std::uint16_t* rows, std::size_t cou
     for (; i < count; ++i) out[i] = hn::GetLane(hn::SumOfLanes(d, row(i)));
 }
 
+void UnpackHalves(const std::uint16_t* x, float* out) {
+    const hn::CappedTag<float, 16> d;
+    const hn::Rebind<hwy::float16_t, decltype(d)> dh;
+    const auto* halves = reinterpret_cast<const hwy::float16_t*>(x);
+    for (std::size_t i = 0; i < 64; i += hn::Lanes(d)) {
+        hn::StoreU(hn::PromoteTo(d, hn::LoadU(dh, halves + i)), d, out + i);
+    }
+}
+
+void FourDots(const float* vectors, const std::uint16_t* rows, std::size_t count, float* out) {
+    const hn::CappedTag<float, 16> d;
+    const hn::Rebind<hwy::float16_t, decltype(d)> dh;
+    const auto* halves = reinterpret_cast<const hwy::float16_t*>(rows);
+    for (std::size_t row = 0; row < count; ++row, halves += 64) {
+        auto a = hn::Zero(d), b = a, c = a, e = a;
+        for (std::size_t i = 0; i < 64; i += hn::Lanes(d)) {
+            const auto x = hn::PromoteTo(d, hn::LoadU(dh, halves + i));
+            a = hn::MulAdd(x, hn::LoadU(d, vectors + i), a);
+            b = hn::MulAdd(x, hn::LoadU(d, vectors + 64 + i), b);
+            c = hn::MulAdd(x, hn::LoadU(d, vectors + 128 + i), c);
+            e = hn::MulAdd(x, hn::LoadU(d, vectors + 192 + i), e);
+        }
+        store_sums(d, a, b, c, e, out + 4 * row);
+    }
+}
+
 void EqualBytes(const std::uint8_t* x, const std::uint8_t* rows, std::size_t stride, std::size_t count,
                 std::uint32_t* out) {
     const hn::CappedTag<std::uint8_t, 64> d;
@@ -292,6 +318,8 @@ HWY_EXPORT(ScaleValues);
 HWY_EXPORT(AddBlocks);
 HWY_EXPORT(PackHalves);
 HWY_EXPORT(SquaredDistances);
+HWY_EXPORT(UnpackHalves);
+HWY_EXPORT(FourDots);
 HWY_EXPORT(EqualBytes);
 HWY_EXPORT(Hamming);
 HWY_EXPORT(MinMerge);
@@ -401,6 +429,37 @@ void pack_halves(const float* x, std::uint16_t* out) noexcept {
 
 void squared_distances(const float* x, const std::uint16_t* rows, std::size_t count, float* out) noexcept {
     HWY_DYNAMIC_DISPATCH(SquaredDistances)(x, rows, count, out);
+}
+
+// As PackHalves does it.
+std::uint16_t to_half(float x) noexcept {
+    const auto sign = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(x) >> 16 & 0x8000);
+    const float size = std::fmin(std::fabs(x), 65504.0f);
+    const auto bits = std::bit_cast<std::uint32_t>(size);
+    if (size < 0x1p-14f) {
+        return static_cast<std::uint16_t>(
+            sign | (std::bit_cast<std::uint32_t>(size + 0.5f) - std::bit_cast<std::uint32_t>(0.5f)));
+    }
+    const std::uint32_t rounded = bits - ((112u << 23) - 0xFFF) + (bits >> 13 & 1);
+    return static_cast<std::uint16_t>(sign | rounded >> 13);
+}
+
+float from_half(std::uint16_t half) noexcept {
+    const std::uint32_t sign = (half & 0x8000u) << 16, exponent = half >> 10 & 31, fraction = half & 0x3FF;
+    if (exponent == 0) {
+        const float size = static_cast<float>(fraction) * 0x1p-24f;
+        return sign != 0 ? -size : size;
+    }
+    const std::uint32_t biased = exponent == 31 ? 255 : exponent + 112;
+    return std::bit_cast<float>(sign | biased << 23 | fraction << 13);
+}
+
+void unpack_halves(const std::uint16_t* x, float* out) noexcept {
+    HWY_DYNAMIC_DISPATCH(UnpackHalves)(x, out);
+}
+
+void four_dots(const float* vectors, const std::uint16_t* rows, std::size_t count, float* out) noexcept {
+    HWY_DYNAMIC_DISPATCH(FourDots)(vectors, rows, count, out);
 }
 
 void equal_bytes(const std::uint8_t* x, const std::uint8_t* rows, std::size_t stride, std::size_t count,

@@ -1,12 +1,12 @@
 #include "atlascore/track/recent.hpp"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
+#include "atlascore/simd/kernels.hpp"
 #include "atlascore/track/references.hpp"
 
 namespace atlascore::track {
@@ -17,165 +17,242 @@ constexpr std::size_t first_kept = recent_count;
 constexpr std::size_t first_anchor = recent_count + kept_count;
 constexpr int kept_tries = 4;
 
-// --- outcomes ------------------------------------------------------------------------------------
-//
-//   word 0   tag 8 | flags 8 | 16 for distance or margin | time 32, in 1/64 s, modulo 2^32 (776 days)
-//   word 1   tag 8 | survival 8, in 1/255 | 16 for the label | digest 32
-//
-// The tag is the round of the ring mixed with the owner, equal in both words of one outcome.
-
-constexpr double ticks_per_second = 64.0;
-enum OutcomeFlag : std::uint8_t {
-    near_pair = 1,
-    duplicate = 2,
-    compared = 4,
-    comparable = 8,
-    calibrated = 16
-};
-
-std::uint32_t ticks(double now) noexcept {
-    constexpr double limit = 1e15;
-    return static_cast<std::uint32_t>(
-        static_cast<std::int64_t>(std::floor(std::clamp(now * ticks_per_second, -limit, limit))));
-}
-
-std::uint8_t outcome_tag(std::uint32_t ticket, std::uint64_t owner) noexcept {
-    return static_cast<std::uint8_t>((ticket / outcome_count + 1) ^ (owner >> 56) ^ (owner >> 28));
-}
-
-std::uint8_t flags_of(const Observation& o) noexcept {
-    return static_cast<std::uint8_t>((o.near ? near_pair : 0) | (o.duplicate ? duplicate : 0) |
-                                     (o.compared ? compared : 0) | (o.comparable ? comparable : 0) |
-                                     (o.calibrated ? calibrated : 0));
-}
-
-std::uint8_t survival_byte(const Observation& o) noexcept {
-    return o.compared ? static_cast<std::uint8_t>(std::lround(std::clamp(o.survival, 0.0f, 1.0f) * 255.0f))
-                      : 0;
-}
-
-// Counts of 8 bits side by side in one word, so that an outcome costs one addition and no branch; what an
-// outcome is follows no pattern that a processor could learn.
-enum TallyShift {
-    count_queries = 0,
-    count_duplicates = 8,
-    count_originals = 16,
-    count_near = 24,
-    count_compared = 32,
-    sum_survival = 40
-};
-
-constexpr std::array<std::uint64_t, 16> tally_of_flags = [] {
-    std::array<std::uint64_t, 16> table{};
-    for (std::uint64_t flags = 0; flags < 16; ++flags) {
-        const bool original = (flags & duplicate) == 0;
-        table[flags] = 1ull << count_queries | static_cast<std::uint64_t>(!original) << count_duplicates |
-                       static_cast<std::uint64_t>(original && flags & comparable) << count_originals |
-                       static_cast<std::uint64_t>(original && flags & near_pair) << count_near |
-                       static_cast<std::uint64_t>(original && flags & compared) << count_compared;
-    }
-    return table;
-}();
-
-std::uint64_t tally(std::uint64_t flags, std::uint64_t survival) noexcept {
-    const std::uint64_t counts = tally_of_flags[flags & 15];
-    return counts + (survival * (counts >> count_compared & 1) << sum_survival);
-}
-
-double ratio(double part, std::uint64_t whole) noexcept {
-    return whole < minimum_outcomes ? std::numeric_limits<double>::quiet_NaN()
-                                    : part / static_cast<double>(whole);
-}
-
-WindowSummary summary_of(std::uint64_t sum) noexcept {
-    const auto count = [sum](TallyShift shift) { return sum >> shift & 255; };
-    return {ratio(static_cast<double>(sum >> sum_survival) / 255.0, count(count_compared)),
-            ratio(static_cast<double>(count(count_near)), count(count_originals)),
-            ratio(static_cast<double>(count(count_duplicates)), count(count_queries))};
-}
-
 // --- history -------------------------------------------------------------------------------------
 
 // What of the history can be compared with a sketch: sequence words (0: not this one) of published slots of
 // its space.
 struct Candidates {
     std::uint32_t sequences[history_count];
-    std::uint32_t digests[history_count];
+    SlotKey keys[history_count];
+    bool copies[history_count];  // kept sketches and anchors are copies: an input counts once
     std::size_t recent = 0;      // recent slots ever used
     std::uint32_t distinct = 0;  // inputs
     bool duplicate = false;      // one of them is the input itself
 };
 
-bool contains(const std::uint32_t* digests, const std::uint32_t* sequences, std::size_t count,
-              std::uint32_t digest) noexcept {
+bool contains(const Candidates& c, std::size_t count, std::uint32_t digest) noexcept {
     bool found = false;
-    for (std::size_t i = 0; i < count; ++i) found |= (sequences[i] != 0) & (digests[i] == digest);
+    for (std::size_t i = 0; i < count; ++i) found |= (c.sequences[i] != 0) & (c.keys[i].digest == digest);
     return found;
 }
 
-Candidates find_candidates(const HotSlab& slab, std::uint32_t space, std::uint32_t digest) noexcept {
+Candidates find_candidates(const HotSlab& slab, std::uint16_t space, std::uint32_t digest) noexcept {
     Candidates c;
     c.recent = std::min<std::size_t>(shared_load(slab.recent_head), recent_count);
     for (std::size_t i = 0; i < history_count; ++i) {
         const bool used = i < c.recent || i >= first_kept;
         c.sequences[i] = used ? published(slab.meta[i], space) : 0;
-        c.digests[i] = shared_load(slab.meta[i].digest, std::memory_order_acquire);
+        c.keys[i] = key_of(slab.meta[i]);
+        c.copies[i] = false;
         if (c.sequences[i] == 0) continue;
-        c.duplicate |= c.digests[i] == digest;
-        // Kept sketches and anchors are copies: an input that is still recent counts once.
-        const bool copy = i >= first_kept && contains(c.digests, c.sequences, i, c.digests[i]);
-        c.distinct += !copy;
+        c.duplicate |= c.keys[i].digest == digest;
+        c.copies[i] = i >= first_kept && contains(c, i, c.keys[i].digest);
+        c.distinct += !c.copies[i];
     }
     return c;
 }
 
-bool seen_in_outcomes(const HotSlab& slab, std::uint64_t owner, std::uint32_t digest) noexcept {
-    const std::uint32_t head = shared_load(slab.outcome_head, std::memory_order_acquire);
-    const std::uint32_t count = std::min<std::uint32_t>(head, outcome_count);
-    for (std::uint32_t ticket = head - count; ticket != head; ++ticket) {
-        const std::uint64_t word = shared_load(slab.outcomes[ticket % outcome_count].words[1]);
-        if (static_cast<std::uint32_t>(word) == digest && word >> 56 == outcome_tag(ticket, owner))
-            return true;
-    }
-    return false;
-}
-
-// The nearest candidate whose stored sketch is whole. Torn ones are struck off the candidates.
-int find_nearest(const HotSlab& slab, std::uint64_t owner, const Sketch& sketch, Candidates& c,
-                 float& raw) noexcept {
-    float raws[history_count];
+// Raw distances to all candidates; infinite for what is none.
+void measure(const HotSlab& slab, const Sketch& sketch, const Candidates& c, float* raws) noexcept {
     raw_distances(sketch, slab.rows, c.recent, raws);
     raw_distances(sketch, slab.rows + first_kept, history_count - first_kept, raws + first_kept);
+    for (std::size_t i = 0; i < history_count; ++i) {
+        if (c.sequences[i] == 0) raws[i] = std::numeric_limits<float>::infinity();
+    }
+}
+
+// The nearest candidate whose stored sketch is whole, and that sketch; -1 when there is none. Torn ones are
+// struck off the candidates.
+int find_nearest(const HotSlab& slab, std::uint64_t owner, const Sketch& sketch, Candidates& c, float* raws,
+                 SlotRow& whole) noexcept {
     while (true) {
-        int best = -1;
-        raw = std::numeric_limits<float>::infinity();
-        for (std::size_t i = 0; i < history_count; ++i) {
-            if (c.sequences[i] != 0 && raws[i] < raw) {
-                raw = raws[i];
-                best = static_cast<int>(i);
-            }
-        }
-        if (best < 0) return best;
-        SlotRow whole;
+        const float* nearest = std::min_element(raws, raws + history_count);
+        const auto best = static_cast<std::size_t>(nearest - raws);
+        if (std::isinf(*nearest)) return -1;
         if (read_slot(slab.meta[best], slab.rows[best], c.sequences[best], owner, whole)) {
             // Whole now need not have been whole when it was measured: a late writer can finish in between.
             float again;
             raw_distances(sketch, &whole, 1, &again);
-            if (std::abs(again - raw) <= 1e-4f * raw) return best;
+            if (std::abs(again - raws[best]) <= 1e-4f * raws[best]) return static_cast<int>(best);
         }
         c.sequences[best] = 0;
+        raws[best] = std::numeric_limits<float>::infinity();
         --c.distinct;
     }
 }
 
+// --- lines ---------------------------------------------------------------------------------------
+
+constexpr std::size_t bracket_neighbours = 4;
+// Two steps that are each within 8.1 degrees of a third are within 16.2 of each other.
+constexpr float bracket_filter = 0.955f;
+
+bool labels_differ(const Candidates& c) noexcept {
+    std::uint16_t first = 0;
+    bool differ = false;
+    for (std::size_t i = 0; i < history_count; ++i) {
+        const std::uint16_t label = c.sequences[i] != 0 ? c.keys[i].label : std::uint16_t{0};
+        differ |= label != 0 && first != 0 && label != first;
+        if (first == 0) first = label;
+    }
+    return differ;
+}
+
+// The four nearest inputs, nearest first; fewer when there are fewer.
+std::size_t nearest_four(const Candidates& c, const float* raws, std::size_t* out) noexcept {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < history_count; ++i) {
+        if (c.sequences[i] == 0 || c.copies[i]) continue;
+        if (count == bracket_neighbours && !(raws[i] < raws[out[count - 1]])) continue;
+        std::size_t at = count < bracket_neighbours ? count++ : count - 1;
+        for (; at > 0 && raws[i] < raws[out[at - 1]]; --at) out[at] = out[at - 1];
+        out[at] = i;
+    }
+    return count;
+}
+
+bool read_linear(const HotSlab& slab, std::size_t at, const Candidates& c, std::uint64_t owner,
+                 float* out) noexcept {
+    SlotRow row;
+    if (!read_slot(slab.meta[at], slab.rows[at], c.sequences[at], owner, row)) return false;
+    simd::unpack_halves(reinterpret_cast<const std::uint16_t*>(row.words), out);
+    return true;
+}
+
+struct BracketSearch {
+    Between found;
+    bool tested = false;   // pairs of different labels above the limit of precision
+    bool dropped = false;  // below it
+};
+
+// Whether the input lies between one of its four nearest and any input with another label. All products of
+// the four steps with the history come first; the exact test is for the few that can pass.
+BracketSearch find_bracket(const HotSlab& slab, const Sketch& sketch, const Candidates& c, const float* raws,
+                           Observation& o) noexcept {
+    BracketSearch search;
+    if (!labels_differ(c)) return search;
+    const float* x = sketch.linear;
+    const float shortest = history_precision * std::sqrt(simd::dot(x, x, linear_size));
+    const float least = std::max(shortest * shortest, std::numeric_limits<float>::min());
+    std::size_t nearest[bracket_neighbours];
+    const std::size_t neighbours = nearest_four(c, raws, nearest);
+    alignas(64) float points[bracket_neighbours][linear_size];
+    alignas(64) float steps[bracket_neighbours][linear_size] = {};
+    float along[bracket_neighbours] = {}, lengths[bracket_neighbours] = {};
+    for (std::size_t j = 0; j < neighbours; ++j) {
+        if (c.keys[nearest[j]].label == 0 || raws[nearest[j]] < least) continue;
+        if (!read_linear(slab, nearest[j], c, o.owner, points[j])) continue;
+        for (std::size_t i = 0; i < linear_size; ++i) steps[j][i] = x[i] - points[j][i];
+        along[j] = simd::dot(steps[j], x, linear_size);
+        lengths[j] = std::sqrt(raws[nearest[j]]);
+    }
+    float products[history_count][bracket_neighbours];
+    four_products(steps[0], slab.rows, c.recent, products[0]);
+    four_products(steps[0], slab.rows + first_kept, history_count - first_kept, products[first_kept]);
+    std::size_t best = bracket_neighbours;  // the bracket that is kept: of the nearest j, with the nearest k
+    for (std::size_t k = 0; k < history_count; ++k) {
+        if (c.sequences[k] == 0 || c.keys[k].label == 0) continue;
+        const float length = std::sqrt(raws[k]);
+        for (std::size_t j = 0; j < neighbours; ++j) {
+            const std::uint16_t label = c.keys[nearest[j]].label;
+            if (label == 0 || label == c.keys[k].label) continue;
+            const bool resolved = lengths[j] > 0 && raws[k] >= least;
+            search.tested |= resolved;
+            search.dropped |= !resolved;
+            const float projected = products[k][j] - along[j];
+            if (!resolved || projected < bracket_filter * lengths[j] * length) continue;
+            float end[linear_size];
+            if (!read_linear(slab, k, c, o.owner, end)) continue;
+            const Between b = between(x, points[j], end, shortest);
+            if (!b.between) continue;
+            search.found.between = true;
+            search.found.midpoint |= b.midpoint;
+            if (j > best || (j == best && raws[k] >= raws[static_cast<std::size_t>(o.bracket_slots[1])])) {
+                continue;
+            }
+            best = j;
+            o.bracket_slots[0] = static_cast<std::int32_t>(nearest[j]);
+            o.bracket_slots[1] = static_cast<std::int32_t>(k);
+            o.bracket_sequences[0] = c.sequences[nearest[j]];
+            o.bracket_sequences[1] = c.sequences[k];
+        }
+    }
+    return search;
+}
+
+// The step from the track's head. False: it has fewer than two predecessors.
+bool find_step(const HotSlab& slab, const Sketch& sketch, std::uint64_t owner, Head& next,
+               Turn& turn) noexcept {
+    HeadRow row;
+    const std::uint32_t sequence = published(slab.head_meta, sketch.space());
+    if (sequence == 0 || !read_slot(slab.head_meta, slab.head, sequence, owner, row)) {
+        next = first_head(sketch.linear);
+        return false;
+    }
+    const Head head = unpack(row);
+    turn = step_from(head, sketch.linear, next);
+    return head.step > 0;
+}
+
+// --- coordinates ---------------------------------------------------------------------------------
+
+constexpr std::uint32_t mask_seconds = 24 * 3600;
+constexpr int explained_coordinates = 2;
+constexpr std::uint32_t minimum_near_pairs = 8;
+
+// Never 0, which stands for no entry.
+std::uint32_t whole_seconds(double now) noexcept {
+    return static_cast<std::uint32_t>(std::clamp(now, 1.0, 4294967295.0));
+}
+
+bool expired(const std::uint32_t& since_word, double now) noexcept {
+    const std::uint32_t since = shared_load(since_word), seconds = whole_seconds(now);
+    return since == 0 || (seconds > since && seconds - since >= mask_seconds);
+}
+
+bool few(std::uint64_t changed) noexcept {
+    return std::popcount(changed) <= explained_coordinates;
+}
+
+// A person who bisects one slider does what an attacker does: a hit that one or two coordinates explain
+// counts once for each of them.
+bool explained_before(const HotSlab& slab, std::uint64_t changed, double now) noexcept {
+    const std::uint64_t mask = expired(slab.bisected_since, now) ? 0 : shared_load(slab.bisected);
+    return few(changed) && (changed & ~mask) == 0;
+}
+
+void note_bisection(HotSlab& slab, const Observation& o, double now) noexcept {
+    if (!(o.halving || o.between) || !few(o.changed)) return;
+    if (expired(slab.bisected_since, now)) {
+        shared_store(slab.bisected, 0);
+        shared_store(slab.bisected_since, whole_seconds(now));
+    }
+    std::atomic_ref(slab.bisected).fetch_or(o.changed, std::memory_order_relaxed);
+}
+
+void note_coordinates(HotSlab& slab, const Observation& o, double now) noexcept {
+    if (!o.sparse_observed) return;
+    if (expired(slab.coordinates_since, now)) {
+        shared_store(slab.coordinates, 0);
+        shared_store(slab.probes, 0);
+        shared_store(slab.coordinates_since, whole_seconds(now));
+    }
+    std::atomic_ref(slab.probes).fetch_add(1, std::memory_order_relaxed);
+    if (!o.sparse) return;
+    std::atomic_ref(slab.coordinates).fetch_or(o.changed, std::memory_order_relaxed);
+    shared_store(slab.last_sparse, o.changed);
+}
+
+// --- writing -------------------------------------------------------------------------------------
+
 // The slot of a new kept sketch: where it is already, or the least recently used one. -1: lost to other
 // writers.
-int claim_kept(HotSlab& slab, std::uint32_t digest, std::uint32_t space, bool& present) noexcept {
+int claim_kept(HotSlab& slab, const SlotKey& key, bool& present) noexcept {
     const std::uint32_t use =
         std::atomic_ref<std::uint32_t>(slab.kept_clock).fetch_add(1, std::memory_order_relaxed) + 1;
     for (std::size_t i = 0; i < kept_count; ++i) {
         const SlotMeta& meta = slab.meta[first_kept + i];
-        present = published(meta, space) != 0 && shared_load(meta.digest) == digest;
+        present = published(meta, key.space) != 0 && key_of(meta).digest == key.digest;
         if (!present) continue;
         shared_store(slab.kept_used[i], use);
         return static_cast<int>(i);
@@ -195,49 +272,34 @@ int claim_kept(HotSlab& slab, std::uint32_t digest, std::uint32_t space, bool& p
     return -1;
 }
 
-void keep(HotSlab& slab, const SlotRow& content, std::uint32_t digest, std::uint32_t space,
-          std::uint64_t owner) noexcept {
+void keep(HotSlab& slab, const SlotRow& content, const SlotKey& key, std::uint64_t owner) noexcept {
     bool present = false;
-    const int slot = claim_kept(slab, digest, space, present);
+    const int slot = claim_kept(slab, key, present);
     if (slot < 0 || present) return;
     const std::size_t at = first_kept + static_cast<std::size_t>(slot);
-    write_slot(slab.meta[at], slab.rows[at], content, digest, space, owner);
+    write_slot(slab.meta[at], slab.rows[at], content, key, owner);
 }
 
-void keep_neighbour(HotSlab& slab, const Observation& o, std::uint32_t space) noexcept {
-    if (o.nearest_slot < 0) return;
-    const auto at = static_cast<std::size_t>(o.nearest_slot);
-    const std::uint32_t digest = shared_load(slab.meta[at].digest, std::memory_order_acquire);
+// A slot of the history that was seen with `sequence`.
+void keep_seen(HotSlab& slab, std::int32_t slot, std::uint32_t sequence, std::uint64_t owner) noexcept {
+    if (slot < 0) return;
+    const auto at = static_cast<std::size_t>(slot);
+    const SlotKey key = key_of(slab.meta[at]);
     SlotRow content;
-    if (read_slot(slab.meta[at], slab.rows[at], o.nearest_sequence, o.owner, content)) {
-        keep(slab, content, digest, space, o.owner);
-    }
+    if (read_slot(slab.meta[at], slab.rows[at], sequence, owner, content)) keep(slab, content, key, owner);
 }
 
-void take_anchor(HotSlab& slab, const SlotRow& content, std::uint32_t digest, std::uint32_t space,
-                 std::uint64_t owner) noexcept {
+void take_anchor(HotSlab& slab, const SlotRow& content, const SlotKey& key, std::uint64_t owner) noexcept {
     const std::uint32_t taken = shared_load(slab.anchors_taken);
     if (taken >= anchor_count || !shared_exchange_if(slab.anchors_taken, taken, taken + 1)) return;
-    write_slot(slab.meta[first_anchor + taken], slab.rows[first_anchor + taken], content, digest, space,
-               owner);
+    write_slot(slab.meta[first_anchor + taken], slab.rows[first_anchor + taken], content, key, owner);
 }
 
-void push_recent(HotSlab& slab, const SlotRow& content, std::uint32_t digest, std::uint32_t space,
-                 std::uint64_t owner) noexcept {
+void push_recent(HotSlab& slab, const SlotRow& content, const SlotKey& key, std::uint64_t owner) noexcept {
     const std::uint32_t ticket =
         std::atomic_ref<std::uint32_t>(slab.recent_head).fetch_add(1, std::memory_order_relaxed);
     const std::size_t at = ticket % recent_count;
-    write_slot(slab.meta[at], slab.rows[at], content, digest, space, owner);
-}
-
-void push_outcome(HotSlab& slab, const Observation& o, double now) noexcept {
-    const std::uint32_t ticket =
-        std::atomic_ref<std::uint32_t>(slab.outcome_head).fetch_add(1, std::memory_order_acq_rel);
-    const std::uint64_t tag = static_cast<std::uint64_t>(outcome_tag(ticket, o.owner)) << 56;
-    auto& words = slab.outcomes[ticket % outcome_count].words;
-    shared_store(words[0], tag | static_cast<std::uint64_t>(flags_of(o)) << 48 | ticks(now));
-    shared_store(words[1], tag | static_cast<std::uint64_t>(survival_byte(o)) << 48 |
-                               static_cast<std::uint32_t>(o.digest_tag));
+    write_slot(slab.meta[at], slab.rows[at], content, key, owner);
 }
 
 // Returns whether the track had been silent for long.
@@ -251,19 +313,42 @@ bool note_time(HotSlab& slab, double now) noexcept {
 
 }  // namespace
 
+OutcomeRing::Entry Observation::outcome() const noexcept {
+    OutcomeRing::Entry entry;
+    const auto flag = [&](bool is, OutcomeFlag which) { entry.flags |= is ? which : 0u; };
+    flag(near, near_pair);
+    flag(duplicate, track::duplicate);
+    flag(compared, track::compared);
+    flag(comparable, track::comparable);
+    flag(halving, track::halving);
+    flag(between, track::between_labels);
+    flag(sparse, sparse_pair);
+    flag(calibrated, track::calibrated);
+    if (compared)
+        entry.survival = static_cast<std::uint8_t>(std::lround(std::clamp(survival, 0.0f, 1.0f) * 255.0f));
+    entry.digest = static_cast<std::uint32_t>(digest_tag);
+    entry.distance = compared ? distance : 0.0f;
+    entry.neighbour = neighbour & 0xFFFFFF;
+    return entry;
+}
+
 void HotSlab::reset(std::uint64_t new_owner) noexcept {
     // The owner first: from here on nothing of the former one can be published so that it passes a check.
     shared_store(owner_word, new_owner, std::memory_order_seq_cst);
     for (SlotMeta& slot : meta) clear_slot(slot);
-    for (Outcome& outcome : outcomes) {
-        shared_store(outcome.words[0], 0);
-        shared_store(outcome.words[1], 0);
-    }
+    clear_slot(head_meta);
+    outcomes.clear();
     for (std::uint32_t& used : kept_used) shared_store(used, 0);
     shared_store(recent_head, 0);
-    shared_store(outcome_head, 0);
     shared_store(kept_clock, 0);
     shared_store(anchors_taken, 0);
+    shared_store(probes, 0);
+    shared_store(bisected_since, 0);
+    shared_store(coordinates_since, 0);
+    shared_store(bisected, 0);
+    shared_store(coordinates, 0);
+    shared_store(last_sparse, 0);
+    reset_answers();
     shared_store(last_time_bits, 0, std::memory_order_release);
 }
 
@@ -271,69 +356,101 @@ std::uint64_t HotSlab::owner() const noexcept {
     return shared_load(owner_word, std::memory_order_acquire);
 }
 
-Observation HotSlab::observe(const Sketch& sketch, const ModelReferences& references, double) const noexcept {
+Observation HotSlab::observe(const Sketch& sketch, const ModelReferences& references, double now,
+                             const Wanted& wanted, Head* next) const noexcept {
     Observation o;
     o.owner = owner();
     o.digest_tag = sketch.digest.low;
     o.comparable = sketch.comparable();
     o.distance = o.survival = nothing;
     const auto digest = static_cast<std::uint32_t>(sketch.digest.low);
-    o.duplicate = seen_in_outcomes(*this, o.owner, digest);
+    o.duplicate = outcomes.holds_digest(o.owner, digest);
     if (!o.comparable || o.duplicate) return o;
     Candidates candidates = find_candidates(*this, sketch.space(), digest);
     o.duplicate = candidates.duplicate;
-    if (o.duplicate || candidates.distinct == 0) return o;
-    float raw;
-    o.nearest_slot = find_nearest(*this, o.owner, sketch, candidates, raw);
-    if (o.nearest_slot < 0) return o;
-    o.nearest_sequence = candidates.sequences[o.nearest_slot];
-    o.compared = true;
-    o.entries = candidates.distinct;
-    o.distance = distance_of(sketch, raw);
-    const Reading reading = references.read(sketch, o.distance, o.entries);
-    o.survival = reading.survival;
-    o.near = reading.near;
-    o.calibrated = reading.calibrated;
+    if (o.duplicate) return o;
+    const bool dense = sketch.kind == SketchKind::dense;
+    float raws[history_count];
+    SlotRow whole;
+    measure(*this, sketch, candidates, raws);
+    o.nearest_slot = find_nearest(*this, o.owner, sketch, candidates, raws, whole);
+    if (o.nearest_slot >= 0) {
+        const auto at = static_cast<std::size_t>(o.nearest_slot);
+        o.nearest_sequence = candidates.sequences[at];
+        o.neighbour = candidates.keys[at].digest;
+        o.compared = true;
+        o.entries = candidates.distinct;
+        o.distance = distance_of(sketch, raws[at]);
+        const Reading reading = references.read(sketch, o.distance, o.entries);
+        o.survival = reading.survival;
+        o.near = reading.near;
+        o.calibrated = reading.calibrated;
+    }
+    if (!dense) return o;
+    bool changed_known = false;
+    const auto know_changed = [&] {
+        if (!changed_known && o.compared) o.changed = changed_coordinates(pack(sketch), whole);
+        changed_known = true;
+    };
+    if (wanted.sparse && o.near) {
+        know_changed();
+        o.sparse_observed = true;
+        o.sparse = is_sparse(o.changed, sketch.width);
+        o.new_coordinate = o.sparse && o.changed != shared_load(last_sparse);
+    }
+    if (!wanted.lines) return o;
+    Turn turn;
+    const bool two_before = find_step(*this, sketch, o.owner, *next, turn);
+    const BracketSearch search =
+        o.compared ? find_bracket(*this, sketch, candidates, raws, o) : BracketSearch{};
+    o.halving = search.found.midpoint || (two_before && turn.halving());
+    o.between = search.found.between;
+    o.halving_observed = two_before && (turn.measured || search.tested);
+    o.between_observed = two_before && (search.tested || !search.dropped);
+    if (!o.halving && !o.between) return o;
+    know_changed();
+    o.explained = o.compared && explained_before(*this, o.changed, now);
     return o;
 }
 
-void HotSlab::commit(const Sketch& sketch, const Observation& observation, double now) noexcept {
+void HotSlab::commit(const Sketch& sketch, const Observation& observation, double now, std::uint32_t ticket,
+                     const Head* next) noexcept {
     if (owner() != observation.owner) return;
     const bool silent = note_time(*this, now);
     if (observation.comparable && !observation.duplicate) {
-        const std::uint32_t space = sketch.space();
-        const auto digest = static_cast<std::uint32_t>(sketch.digest.low);
+        const SlotKey key{static_cast<std::uint32_t>(sketch.digest.low), sketch.space()};
         const SlotRow content = pack(sketch);
         if (silent) shared_store(anchors_taken, 0);
-        if (observation.near) {
-            keep_neighbour(*this, observation, space);
-            keep(*this, content, digest, space, observation.owner);
+        const Observation& o = observation;
+        if (o.near) keep_seen(*this, o.nearest_slot, o.nearest_sequence, o.owner);
+        for (std::size_t end : {0, 1})
+            keep_seen(*this, o.bracket_slots[end], o.bracket_sequences[end], o.owner);
+        if (o.near || o.bracket_slots[0] >= 0) keep(*this, content, key, o.owner);
+        take_anchor(*this, content, key, observation.owner);
+        push_recent(*this, content, key, observation.owner);
+        note_bisection(*this, observation, now);
+        note_coordinates(*this, observation, now);
+        if (next != nullptr && sketch.kind == SketchKind::dense) {
+            write_slot(head_meta, head, pack(*next), key, observation.owner);
         }
-        take_anchor(*this, content, digest, space, observation.owner);
-        push_recent(*this, content, digest, space, observation.owner);
     }
-    push_outcome(*this, observation, now);
+    outcomes.write(ticket, observation.owner, observation.outcome(), now);
 }
 
 WindowSummary HotSlab::summary(double now, double window, const Observation* pending) const noexcept {
-    const std::uint64_t tag_owner = owner();
-    const std::uint32_t head = shared_load(outcome_head, std::memory_order_acquire);
-    const std::uint32_t newest = pending ? outcome_count - 1 : outcome_count;
-    const std::uint32_t count = std::min<std::uint32_t>(head, newest);
-    const std::uint32_t now_ticks = ticks(now);
-    const auto window_ticks =
-        static_cast<std::uint32_t>(std::ceil(std::clamp(window * ticks_per_second, 0.0, 2147483647.0)));
-    std::uint64_t sum = pending ? tally(flags_of(*pending), survival_byte(*pending)) : 0;
-    for (std::uint32_t ticket = head - count; ticket != head; ++ticket) {
-        const auto& words = outcomes[ticket % outcome_count].words;
-        const std::uint64_t first = shared_load(words[0]), second = shared_load(words[1]);
-        const std::uint64_t tag = outcome_tag(ticket, tag_owner);
-        // As unsigned numbers, outcomes of the future are too old.
-        const bool counts = (first >> 56 == tag) & (second >> 56 == tag) &
-                            (now_ticks - static_cast<std::uint32_t>(first) < window_ticks);
-        sum += tally(first >> 48, second >> 48 & 255) & (0 - static_cast<std::uint64_t>(counts));
-    }
-    return summary_of(sum);
+    if (pending == nullptr) return outcomes.summary(owner(), now, window, nullptr);
+    const OutcomeRing::Entry entry = pending->outcome();
+    return outcomes.summary(owner(), now, window, &entry);
+}
+
+double HotSlab::sparse_coordinates(const Observation* pending, double now) const noexcept {
+    const bool empty = expired(coordinates_since, now);
+    const bool probes_too = pending != nullptr && pending->sparse_observed;
+    const std::uint32_t pairs = (empty ? 0 : shared_load(probes)) + (probes_too ? 1u : 0u);
+    if (pairs < minimum_near_pairs) return std::numeric_limits<double>::quiet_NaN();
+    std::uint64_t mask = empty ? 0 : shared_load(coordinates);
+    if (probes_too && pending->sparse) mask |= pending->changed;
+    return std::popcount(mask);
 }
 
 }  // namespace atlascore::track

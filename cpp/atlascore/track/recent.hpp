@@ -1,18 +1,12 @@
-// What a hot track remembers of its inputs: 24 recent sketches, 24 kept ones (members of near pairs), 2
-// anchors (the first inputs of its life), and the outcomes of its last 64 queries.
+// What a hot track remembers of its inputs: 24 recent sketches, 24 kept ones (members of near
+// pairs and brackets), 2 anchors (the first inputs of its life), and the outcomes of its last 64 queries.
 //
-//   +----------------+  0      header: owner, ring heads, time of the last query, anchor state
-//   | header     64  |
-//   +----------------+  64     50 slots of meta data: sequence word, digest, check, space
-//   | meta      800  |
-//   +----------------+  864    kept: when each of the 24 was last used (least recently used is replaced)
-//   | used       96  |
-//   +----------------+  960    64 outcomes of two words
-//   | outcomes 1024  |
-//   +----------------+  1984   50 sketches of 128 B: fp16[64], or 64 B MinHash and 64 B unused
-//   | rows      6400 |
-//   +----------------+  8384   of the 10,240 B a hot track may have; the rest is for the float32 heads,
-//                              coverage and evidence of later signals
+//   header      owner, heads of the rings, time of the last query, masks of coordinates, clusters, trend
+//   meta        50 slots: sequence word, check, digest, space, cluster and label
+//   used        kept: when each of the 24 was last used (least recently used is replaced)
+//   outcomes    64 of three words (outcome.hpp)
+//   head        the newest input in full precision and the step to it (geometry.hpp)
+//   rows        50 sketches of 128 B: fp16[64], or 64 B MinHash and 64 B unused
 //
 // Two phases, because a blocked request must leave no trace: observe() reads, commit() writes. The same
 // observation given to summary() as `pending` counts as if it were committed.
@@ -29,14 +23,22 @@
 //   What about two queries of one track at the same time? Neither sees the other, or one sees the other.
 //   What about time? It is the caller's. A query that is late goes where it arrives in the rings; the window
 //     of summary() is by its time. Nothing requires order. Outcome times have a resolution of 1/64 s.
+//   When do labels come? With the response, in any order. A slot gets its label by a compare-exchange on the
+//     word that holds the input's digest, so it cannot land on another input. A pair of inputs is tested when
+//     its second label arrives, once: who sets the outcome's `tested` flag counts the test.
 //   What about an input that is recent and kept? It counts once in `entries`.
 //   All-zero memory is a valid empty slab of owner 0.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 
+#include "atlascore/track/climb.hpp"
+#include "atlascore/track/geometry.hpp"
+#include "atlascore/track/outcome.hpp"
 #include "atlascore/track/sketch.hpp"
 #include "atlascore/track/sketch_slot.hpp"
 
@@ -48,11 +50,14 @@ inline constexpr std::size_t recent_count = 24;
 inline constexpr std::size_t kept_count = 24;
 inline constexpr std::size_t anchor_count = 2;
 inline constexpr std::size_t history_count = recent_count + kept_count + anchor_count;
-inline constexpr std::size_t outcome_count = 64;
-// A ratio over fewer queries is missing.
-inline constexpr std::uint32_t minimum_outcomes = 8;
 // After so long a silence the next two inputs become the anchors.
 inline constexpr double anchor_silence_seconds = 30.0 * 60.0;
+
+// What observe() is to find out besides the nearest neighbour; what no rule reads costs nothing.
+struct Wanted {
+    bool lines = false;   // halving, between
+    bool sparse = false;  // coordinates
+};
 
 // What one query is to its track. Made by HotSlab::observe, used by summary, kept by commit.
 struct Observation {
@@ -63,19 +68,50 @@ struct Observation {
     bool calibrated =
         false;              // survival comes from 1,000 samples of the model, not from the cold-start formula
     bool compared = false;  // distance and survival are numbers
-    bool comparable = false;       // the input has a sketch that can be compared at all
+    bool comparable = false;  // the input has a sketch that can be compared at all
+    bool halving_observed = false;
+    bool halving = false;  // midpoint of a bracket, or half the step before
+    bool between_observed = false;
+    bool between = false;          // on the line between two inputs with different labels
+    bool explained = false;        // by coordinates that explained such a hit before
+    bool sparse_observed = false;  // a near pair of dense inputs
+    bool sparse = false;           // it differs from its neighbour in few coordinates
+    bool new_coordinate = false;   // and in others than the sparse pair before
+    std::uint64_t changed = 0;     // coordinates in which it differs from its neighbour
     std::uint32_t entries = 0;     // m, distinct inputs compared
     std::uint64_t digest_tag = 0;  // low half of the digest
     // The nearest neighbour, for commit: slot and its sequence word; -1 when none.
     std::int32_t nearest_slot = -1;
     std::uint32_t nearest_sequence = 0;
+    std::uint32_t neighbour = 0;  // low half of its digest tag
+    // The ends of the bracket, for commit.
+    std::int32_t bracket_slots[2] = {-1, -1};
+    std::uint32_t bracket_sequences[2] = {};
     std::uint64_t owner = 0;  // of the slab when it was observed; a commit to another owner is dropped
+
+    OutcomeRing::Entry outcome() const noexcept;
 };
 
-struct WindowSummary {
-    double similarity_score;  // mean survival of the compared queries that are no duplicates; NaN below 8
-    double near_ratio;        // near pairs / comparable queries that are no duplicates; NaN below 8
-    double duplicate_ratio;   // duplicates / queries; NaN below 8
+// What the model answered to one query.
+struct Answered {
+    std::uint16_t label = 0;       // hashed; 0 not known
+    std::uint16_t best_score = 0;  // its place, plus one; 0 not known
+    bool has_margin = false;
+    bool low_margin = false;
+    std::span<const double> scores;
+};
+
+// What an answer has shown: tests of near pairs whose second label it brought, and a step of a climb.
+struct AnswerTests {
+    struct Pair {
+        bool flip;
+        bool fine_observed;
+        bool fine_flip;
+    };
+    bool known = false;  // the query is still remembered, and this is its first answer
+    std::uint8_t pair_count = 0;
+    Climb climb;
+    std::array<Pair, outcome_count> pairs;
 };
 
 struct alignas(64) HotSlab {
@@ -83,29 +119,60 @@ struct alignas(64) HotSlab {
     void reset(std::uint64_t new_owner) noexcept;
     std::uint64_t owner() const noexcept;
 
-    Observation observe(const Sketch& sketch, const ModelReferences& references, double now) const noexcept;
-    void commit(const Sketch& sketch, const Observation& observation, double now) noexcept;
+    // `next`: where the track's head would be; needed and filled when lines are wanted.
+    Observation observe(const Sketch& sketch, const ModelReferences& references, double now,
+                        const Wanted& wanted, Head* next) const noexcept;
+    // `ticket`: one taken for this query.
+    void commit(const Sketch& sketch, const Observation& observation, double now, std::uint32_t ticket,
+                const Head* next) noexcept;
+    std::uint32_t take_tickets(std::uint32_t n) noexcept { return outcomes.take(n); }
+    AnswerTests answer(std::uint32_t ticket, const Answered& answered) noexcept;
+
     // Over the last 64 queries with time in (now - window, now], `pending` (may be null) being the newest.
     WindowSummary summary(double now, double window, const Observation* pending) const noexcept;
+    // Distinct coordinates that sparse pairs have changed within a day; NaN below 8 near pairs.
+    double sparse_coordinates(const Observation* pending, double now) const noexcept;
+    // Kendall's tau of the order of near inputs on the other side of the boundary against their distance to
+    // the first anchor; NaN below 24.
+    double anchor_trend() const noexcept;
+    // Whether some cluster has enough scored members for score_ascents to be a signal.
+    bool climbs() const noexcept;
 
     // Layout; only the member functions touch it.
-    struct Outcome {
-        std::uint64_t words[2];
+    void reset_answers() noexcept;
+    struct Trend {
+        std::uint32_t anchor;  // digest of the anchor that the distances are to
+        float tau;
+        std::uint16_t count;
+        std::uint16_t stride;         // of the near inputs, one in so many is a sample
+        std::uint16_t passed;         // since the last sample
+        std::uint16_t eligible;       // to 65,535
+        std::uint16_t distances[32];  // half precision
     };
     std::uint64_t owner_word;
     std::uint64_t last_time_bits;  // double, the latest time committed
     std::uint32_t recent_head;     // tickets taken
-    std::uint32_t outcome_head;    // tickets taken
     std::uint32_t kept_clock;      // uses of the kept slots
     std::uint32_t anchors_taken;   // 0..2
-    std::uint64_t header_room[4];
+    std::uint32_t probes;          // near pairs since `coordinates` was empty
+    std::uint32_t bisected_since;  // seconds of the first entry, 0 none; a mask is empty a day later
+    std::uint32_t coordinates_since;
+    std::uint64_t bisected;      // coordinates that hits of line tests have been explained by
+    std::uint64_t coordinates;   // that sparse pairs have changed
+    std::uint64_t last_sparse;   // of the last sparse pair
+    std::uint64_t answer_claim;  // of clusters and trend
+    Cluster clusters[cluster_count];
+    std::uint32_t clusters_made;
+    Trend trend;
     SlotMeta meta[history_count];  // recent, kept, anchors
     std::uint32_t kept_used[kept_count];
-    Outcome outcomes[outcome_count];
+    SlotMeta head_meta;
+    OutcomeRing outcomes;
+    HeadRow head;
     SlotRow rows[history_count];
 };
 
 static_assert(std::is_trivially_copyable_v<HotSlab> && std::is_standard_layout_v<HotSlab>);
-static_assert(sizeof(HotSlab) == 8384 && sizeof(HotSlab) <= 9216);
+static_assert(sizeof(HotSlab) == 9536);
 
 }  // namespace atlascore::track

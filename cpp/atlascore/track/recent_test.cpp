@@ -27,13 +27,15 @@ struct Track {
     std::unique_ptr<HotSlab> slab = std::make_unique<HotSlab>();
     std::unique_ptr<track::ModelReferences> references = std::make_unique<track::ModelReferences>();
     double now = 1000;
+    track::Wanted wanted{.lines = true, .sparse = true};
+    track::Head head;
 
     Track() { slab->reset(77); }
-    Observation see(const Sketch& sketch) { return slab->observe(sketch, *references, now); }
+    Observation see(const Sketch& sketch) { return slab->observe(sketch, *references, now, wanted, &head); }
     Observation send(const Sketch& sketch, double step = 1) {
         now += step;
         const Observation o = see(sketch);
-        slab->commit(sketch, o, now);
+        slab->commit(sketch, o, now, slab->take_tickets(1), &head);
         return o;
     }
     track::WindowSummary summary(double window = 300, const Observation* pending = nullptr) {
@@ -184,7 +186,7 @@ TEST_CASE("pending and committed give the same summary, also when the ring is fu
         t.now += 1;
         const Observation o = t.see(sketch);
         const auto before = t.summary(1000, &o);
-        t.slab->commit(sketch, o, t.now);
+        t.slab->commit(sketch, o, t.now, t.slab->take_tickets(1), &t.head);
         const auto after = t.summary(1000);
         CHECK((before.near_ratio == after.near_ratio || std::isnan(before.near_ratio)));
         CHECK((before.similarity_score == after.similarity_score || std::isnan(before.similarity_score)));
@@ -211,7 +213,7 @@ TEST_CASE("a new owner finds nothing, and the old one's late commit leaves nothi
     t.send(point(1));
     const Observation late = t.see(point(2));
     t.slab->reset(78);
-    t.slab->commit(point(2), late, t.now);
+    t.slab->commit(point(2), late, t.now, 1, &t.head);
     CHECK_FALSE(t.see(point(2)).duplicate);
     CHECK_FALSE(t.see(point(2.01f)).compared);
     CHECK(t.slab->owner() == 78);
@@ -223,7 +225,7 @@ TEST_CASE("what another owner's sleeping writer leaves in a slot is not the near
     t.send(point(5));
     // A sketch written under another owner's check, published all the same.
     const Sketch foreign = point(5.01f);
-    track::write_slot(t.slab->meta[1], t.slab->rows[1], track::pack(foreign), 1, foreign.space(), 1234);
+    track::write_slot(t.slab->meta[1], t.slab->rows[1], track::pack(foreign), {1, foreign.space()}, 1234);
     const Observation o = t.see(point(5.01f));
     CHECK(o.distance == doctest::Approx(0.01).epsilon(0.2));  // the anchor's copy of 5
     CHECK(o.entries == 2);

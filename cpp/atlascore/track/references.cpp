@@ -75,7 +75,7 @@ struct Update {
     const Sketch& sketch;
     std::uint64_t principal;
     double now;
-    std::uint32_t space, digest;
+    SlotKey key;
 };
 
 bool alone(const ModelReferences& r, std::uint64_t principal) noexcept {
@@ -105,7 +105,7 @@ Sample draw_sample(const ModelReferences& r, const Update& u, bool own) noexcept
         for (std::size_t i = 0; i < reservoir_run && sample.strangers < sample_strangers; ++i) {
             const ModelReferences::Entry& entry = r.entries[first + i];
             const SlotMeta& meta = r.meta[first + i];
-            if (published(meta, u.space) == 0 || shared_load(meta.digest) == u.digest) continue;
+            if (published(meta, u.key.space) == 0 || key_of(meta).digest == u.key.digest) continue;
             const bool same = shared_load(entry.principal) == u.principal;
             const bool fits = own ? same && std::abs(u.now - shared_load(entry.time)) >= own_pair_seconds
                                   : !same && shared_load(entry.place) < principal_entries;
@@ -123,7 +123,7 @@ Sample draw_sample(const ModelReferences& r, const Update& u, bool own) noexcept
 double staleness(const ModelReferences& r, std::size_t i, const Update& u, bool own) noexcept {
     const ModelReferences::Entry& entry = r.entries[i];
     const std::uint32_t place = shared_load(entry.place);
-    const bool useless = shared_load(r.meta[i].space) != u.space || (!own && place >= principal_entries);
+    const bool useless = key_of(r.meta[i]).space != u.key.space || (!own && place >= principal_entries);
     const double age = std::max(0.0, u.now - shared_load(entry.time)) / half_life_seconds;
     return priority(shared_load(entry.principal), place) + age + (useless ? 1e9 : 0.0);
 }
@@ -141,7 +141,7 @@ int choose_entry(const ModelReferences& r, const Update& u, std::uint32_t place,
         }
         if (shared_load(entry.principal) == u.principal && shared_load(entry.place) == place) {
             const bool stale =
-                shared_load(r.meta[i].space) != u.space || u.now - shared_load(entry.time) >= refresh;
+                key_of(r.meta[i]).space != u.key.space || u.now - shared_load(entry.time) >= refresh;
             return stale ? static_cast<int>(i) : -1;
         }
         const double score = staleness(r, i, u, own);
@@ -162,7 +162,7 @@ void enter_reservoir(ModelReferences& r, const Update& u, bool own) noexcept {
     shared_store(entry.principal, u.principal);
     shared_store(entry.time, u.now);
     shared_store(entry.place, place);
-    write_slot(r.meta[at], r.rows[at], pack(u.sketch), u.digest, u.space, u.principal);
+    write_slot(r.meta[at], r.rows[at], pack(u.sketch), u.key, u.principal);
 }
 
 // --- the contributors ----------------------------------------------------------------------------
@@ -346,7 +346,8 @@ void ModelReferences::update(const Sketch& sketch, std::uint64_t principal, doub
     if (!held) return;
     Distribution d = copy_active(*this);
     if (outdated(d, sketch)) return;
-    const Update u{sketch, principal, now, sketch.space(), static_cast<std::uint32_t>(sketch.digest.low)};
+    const Update u{sketch, principal, now,
+                   SlotKey{static_cast<std::uint32_t>(sketch.digest.low), sketch.space()}};
     const bool own = alone(*this, principal);
     const Sample sample = draw_sample(*this, u, own);
     if (!fits(d, sketch) || replaces_own_pairs(d, sample, own)) d = restart(*this, sketch);

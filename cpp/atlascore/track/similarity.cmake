@@ -1,4 +1,5 @@
 set(ATLASCORE_TRACK_SIMILARITY_SOURCES
-  wide_digest.cpp minhash.cpp sketch.cpp sketch_slot.cpp recent.cpp references.cpp scale_learning.cpp)
+  wide_digest.cpp minhash.cpp sketch.cpp sketch_slot.cpp geometry.cpp outcome.cpp climb.cpp recent.cpp
+  answer.cpp references.cpp scale_learning.cpp)
 set(ATLASCORE_TRACK_SIMILARITY_TESTS minhash_test.cpp sketch_test.cpp recent_test.cpp references_test.cpp
   similarity_stress_test.cpp)

@@ -141,12 +141,13 @@ void clear(Sketch& out, SketchKind kind) noexcept {
 
 }  // namespace
 
-std::uint32_t Sketch::space() const noexcept {
-    constexpr std::uint32_t text_bit = 0x80000000u;
+std::uint16_t Sketch::space() const noexcept {
+    constexpr std::uint16_t text_space = 0x1000;
     if (!comparable()) return 0;
-    if (kind == SketchKind::text) return text_bit;
-    const auto mixed = static_cast<std::uint32_t>(base::mix64(width, epoch) >> 33);
-    return mixed == 0 ? 1 : mixed;
+    if (kind == SketchKind::text) return text_space;
+    // Epochs that follow each other never share a space.
+    const std::uint64_t mixed = base::mix64(width, epoch >> 3) % 511 + 1;
+    return static_cast<std::uint16_t>(mixed << 3 | (epoch & 7));
 }
 
 bool all_finite(const float* x, std::size_t count) noexcept {

@@ -55,8 +55,8 @@ struct Sketch {
         return kind == SketchKind::dense || (kind == SketchKind::text && shingles >= minimum_shingles);
     }
     // Two sketches may be compared only when their spaces are equal (kind, width, scale epoch). 0: with none.
-    // The top bit is set for text.
-    std::uint32_t space() const noexcept;
+    // 13 bits.
+    std::uint16_t space() const noexcept;
 };
 
 // True when no value is NaN or infinite. About 0.05 ns a value in cache.

@@ -9,16 +9,47 @@
 namespace atlascore::track {
 namespace {
 
-std::uint32_t check_of(const SlotRow& content, std::uint32_t digest, std::uint32_t space,
-                       std::uint64_t owner) noexcept {
-    const std::uint64_t key = base::mix64(owner, static_cast<std::uint64_t>(digest) << 32 | space);
-    return static_cast<std::uint32_t>(base::hash64(content.words, sizeof content.words, key));
+template <class Row>
+constexpr std::size_t words_in = sizeof(Row::words) / sizeof(std::uint64_t);
+
+// Not over cluster and label, which are known later.
+template <class Row>
+std::uint32_t check_of(const Row& content, const SlotKey& key, std::uint64_t owner) noexcept {
+    const std::uint64_t seed = base::mix64(owner, std::uint64_t{key.digest} << 32 | key.space);
+    return static_cast<std::uint32_t>(base::hash64(content.words, sizeof content.words, seed));
 }
 
 // Acquire loads keep the sequence word's second reading behind them; release stores keep the first writing
 // before.
-void copy_out(const SlotRow& from, SlotRow& to) noexcept {
-    for (std::size_t i = 0; i < 16; ++i) to.words[i] = shared_load(from.words[i], std::memory_order_acquire);
+template <class Row>
+void copy_out(const Row& from, Row& to) noexcept {
+    for (std::size_t i = 0; i < words_in<Row>; ++i) {
+        to.words[i] = shared_load(from.words[i], std::memory_order_acquire);
+    }
+}
+
+template <class Row>
+bool write(SlotMeta& meta, Row& row, const Row& content, const SlotKey& key, std::uint64_t owner) noexcept {
+    const std::uint32_t before = shared_load(meta.sequence);
+    // An odd word is a writer that died or sleeps: the next odd one takes the slot from it.
+    const std::uint32_t writing = before % 2 == 0 ? before + 1 : before + 2;
+    if (!shared_exchange_if(meta.sequence, before, writing)) return false;
+    for (std::size_t i = 0; i < words_in<Row>; ++i) {
+        shared_store(row.words[i], content.words[i], std::memory_order_release);
+    }
+    shared_store(meta.key, key.word(), std::memory_order_release);
+    shared_store(meta.check, check_of(content, key, owner), std::memory_order_release);
+    const std::uint32_t after = writing + 1 == 0 ? 2 : writing + 1;
+    return shared_exchange_if(meta.sequence, writing, after);
+}
+
+template <class Row>
+bool read(const SlotMeta& meta, const Row& row, std::uint32_t sequence, std::uint64_t owner,
+          Row& out) noexcept {
+    copy_out(row, out);
+    const SlotKey key = key_of(meta);
+    const std::uint32_t check = shared_load(meta.check, std::memory_order_acquire);
+    return shared_load(meta.sequence) == sequence && check == check_of(out, key, owner);
 }
 
 void raw_distances_of(const Sketch& query, const SlotRow* rows, std::size_t count, float* out) noexcept {
@@ -50,28 +81,24 @@ SlotRow pack(const Sketch& sketch) noexcept {
     return row;
 }
 
-bool write_slot(SlotMeta& meta, SlotRow& row, const SlotRow& content, std::uint32_t digest,
-                std::uint32_t space, std::uint64_t owner) noexcept {
-    const std::uint32_t before = shared_load(meta.sequence);
-    // An odd word is a writer that died or sleeps: the next odd one takes the slot from it.
-    const std::uint32_t writing = before % 2 == 0 ? before + 1 : before + 2;
-    if (!shared_exchange_if(meta.sequence, before, writing)) return false;
-    for (std::size_t i = 0; i < 16; ++i)
-        shared_store(row.words[i], content.words[i], std::memory_order_release);
-    shared_store(meta.digest, digest, std::memory_order_release);
-    shared_store(meta.space, space, std::memory_order_release);
-    shared_store(meta.check, check_of(content, digest, space, owner), std::memory_order_release);
-    const std::uint32_t after = writing + 1 == 0 ? 2 : writing + 1;
-    return shared_exchange_if(meta.sequence, writing, after);
+bool write_slot(SlotMeta& meta, SlotRow& row, const SlotRow& content, const SlotKey& key,
+                std::uint64_t owner) noexcept {
+    return write(meta, row, content, key, owner);
+}
+
+bool write_slot(SlotMeta& meta, HeadRow& row, const HeadRow& content, const SlotKey& key,
+                std::uint64_t owner) noexcept {
+    return write(meta, row, content, key, owner);
 }
 
 bool read_slot(const SlotMeta& meta, const SlotRow& row, std::uint32_t sequence, std::uint64_t owner,
                SlotRow& out) noexcept {
-    copy_out(row, out);
-    const std::uint32_t digest = shared_load(meta.digest, std::memory_order_acquire);
-    const std::uint32_t space = shared_load(meta.space, std::memory_order_acquire);
-    const std::uint32_t check = shared_load(meta.check, std::memory_order_acquire);
-    return shared_load(meta.sequence) == sequence && check == check_of(out, digest, space, owner);
+    return read(meta, row, sequence, owner, out);
+}
+
+bool read_slot(const SlotMeta& meta, const HeadRow& row, std::uint32_t sequence, std::uint64_t owner,
+               HeadRow& out) noexcept {
+    return read(meta, row, sequence, owner, out);
 }
 
 void clear_slot(SlotMeta& meta) noexcept {
@@ -88,9 +115,21 @@ void raw_distances(const Sketch& query, const SlotRow* rows, std::size_t count, 
         raw_distances_of(query, &copy, 1, out + i);
     }
 }
+
+void four_products(const float* vectors, const SlotRow* rows, std::size_t count, float* out) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+        SlotRow copy;
+        copy_out(rows[i], copy);
+        simd::four_dots(vectors, reinterpret_cast<const std::uint16_t*>(&copy), 1, out + 4 * i);
+    }
+}
 #else
 void raw_distances(const Sketch& query, const SlotRow* rows, std::size_t count, float* out) noexcept {
     raw_distances_of(query, rows, count, out);
+}
+
+void four_products(const float* vectors, const SlotRow* rows, std::size_t count, float* out) noexcept {
+    simd::four_dots(vectors, reinterpret_cast<const std::uint16_t*>(rows), count, out);
 }
 #endif
 

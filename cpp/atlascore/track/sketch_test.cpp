@@ -119,7 +119,7 @@ TEST_CASE("a slot that is torn, dead or another's is not read") {
     track::SlotRow row{}, out;
     const auto content = track::pack(dense(random_floats(64, 8)));
     CHECK(track::published(meta, 5) == 0);
-    REQUIRE(track::write_slot(meta, row, content, 42, 5, 99));
+    REQUIRE(track::write_slot(meta, row, content, {42, 5}, 99));
     const std::uint32_t sequence = track::published(meta, 5);
     REQUIRE(sequence != 0);
     CHECK(track::published(meta, 6) == 0);
@@ -129,7 +129,7 @@ TEST_CASE("a slot that is torn, dead or another's is not read") {
     SUBCASE("a writer died inside: the slot is out until it is reused") {
         meta.sequence += 1;
         CHECK(track::published(meta, 5) == 0);
-        REQUIRE(track::write_slot(meta, row, content, 43, 5, 99));
+        REQUIRE(track::write_slot(meta, row, content, {43, 5}, 99));
         CHECK(track::read_slot(meta, row, track::published(meta, 5), 99, out));
     }
     SUBCASE("a writer slept through a reuse and wrote on: the check tells") {
@@ -139,7 +139,7 @@ TEST_CASE("a slot that is torn, dead or another's is not read") {
     }
     SUBCASE("a sequence word that has gone round its range") {
         meta.sequence = 0xFFFFFFFEu;
-        REQUIRE(track::write_slot(meta, row, content, 43, 5, 99));
+        REQUIRE(track::write_slot(meta, row, content, {43, 5}, 99));
         CHECK(track::published(meta, 5) == 2);
     }
 }

@@ -7,7 +7,8 @@
 namespace atlascore::track {
 namespace {
 
-constexpr std::uint32_t newest_word = 1, link_word = 2, standing_word = 3, rate_word = 4, ring_word = 16;
+constexpr std::uint32_t newest_word = 1, link_word = 2, standing_word = 3, rate_word = 4, evidence_word = 7,
+                        ring_word = 16;
 constexpr std::uint32_t slab_sweep = 64;    // slabs looked at for one assignment
 constexpr std::uint32_t patient_sweep = 2;  // the same when the track can wait
 
@@ -39,8 +40,10 @@ std::vector<std::uint64_t> TrackTable::section_bytes(std::uint64_t capacity, std
 }
 
 TrackTable::TrackTable(base::Region& region, std::size_t first_section, std::uint64_t capacity,
-                       std::uint32_t hot, std::span<const double> horizons) noexcept
+                       std::uint32_t hot, std::span<const double> horizons,
+                       const EvidenceForm& evidence) noexcept
     : region_(&region),
+      form_(evidence),
       keys_(region, region.section(first_section), region.section(first_section + 1),
             KeyTable::pairs_for(capacity), record_words, ring_word),
       infos_(reinterpret_cast<SlabInfo*>(region.section(first_section + 2) + 64)),
@@ -141,6 +144,9 @@ void TrackTable::warm(Track& track, double now, bool seen) noexcept {
     hot_track.similarity.reset(track.tag);
     const std::uint64_t empty_bucket = bucket::make(generation, 0, 0);
     for (std::uint64_t& word : hot_track.rings) Word(word).store(empty_bucket, std::memory_order_relaxed);
+    std::uint64_t saved[evidence_words] = {};
+    saved_evidence(track, saved);
+    for (std::size_t i = 0; i < evidence_words; ++i) relaxed_store(hot_track.evidence[i], saved[i]);
     const double since = seen ? now : -std::numeric_limits<double>::infinity();
     Word(hot_track.watched_since).store(std::bit_cast<std::uint64_t>(since), std::memory_order_release);
     Word(info.owner).store(pack(track.slot.index, track.slot.generation), std::memory_order_release);
@@ -197,6 +203,7 @@ bool TrackTable::take_slab(std::uint32_t slab, std::uint64_t claim) noexcept {
     } else if (owner != 0) {
         const auto slot = static_cast<std::uint32_t>(owner >> 32) - 1;
         std::uint64_t link = pack(slab, generation);
+        save_evidence(slab, owner);
         Word(keys_.words(slot)[link_word]).compare_exchange_strong(link, 0);
         region_->add(base::Counter::hot_recycled);
     }
@@ -207,6 +214,42 @@ bool TrackTable::take_slab(std::uint32_t slab, std::uint64_t claim) noexcept {
     relaxed_store(info.recency, std::uint8_t{0});
     relaxed_store(info.keep, std::uint8_t{0});
     return true;
+}
+
+// To the record of the slab's owner. The generation in the last word that is written ties it to that owner: a
+// record that has changed hands meanwhile will not take it for its own.
+void TrackTable::save_evidence(std::uint32_t slab, std::uint64_t owner) noexcept {
+    const auto slot = static_cast<std::uint32_t>(owner >> 32) - 1;
+    const auto generation = static_cast<std::uint32_t>(owner);
+    if (form_.pack == nullptr || slot >= keys_.slots() || keys_.generation(slot) != generation) return;
+    std::uint64_t words[evidence_words], packed[packed_evidence_words];
+    std::uint64_t any = 0;
+    for (std::size_t i = 0; i < evidence_words; ++i) any |= words[i] = relaxed(hot_tracks_[slab].evidence[i]);
+    if (any == 0) return;
+    form_.pack(words, generation, packed);
+    std::uint64_t* record = keys_.words(slot) + evidence_word;
+    for (std::size_t i = packed_evidence_words; i-- > 0;) {
+        Word(record[i]).store(packed[i], std::memory_order_release);
+    }
+}
+
+bool TrackTable::saved_evidence(const Track& track, std::uint64_t* out) const noexcept {
+    if (form_.unpack == nullptr) return false;
+    std::uint64_t packed[packed_evidence_words];
+    for (std::size_t i = 0; i < packed_evidence_words; ++i) packed[i] = load(track.words[evidence_word + i]);
+    return form_.unpack(packed, track.slot.generation, out);
+}
+
+void TrackTable::evidence(const Track& track, std::span<std::uint64_t, evidence_words> out) const noexcept {
+    std::fill(out.begin(), out.end(), 0);
+    const HotTrack* slab = hot(track.hot);
+    if (slab == nullptr) {
+        saved_evidence(track, out.data());
+        return;
+    }
+    for (std::size_t i = 0; i < evidence_words; ++i) {
+        out[i] = relaxed(const_cast<std::uint64_t&>(slab->evidence[i]));
+    }
 }
 
 bool TrackTable::promoted(const Track& track) const noexcept {

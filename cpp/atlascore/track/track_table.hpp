@@ -7,10 +7,11 @@
 //   word 3      standing decision: until (s, 32 bits) | generation 4 | action 2 | repeats 6 | response 20
 //   word 4      token bucket of a `rate` constraint: theoretical arrival time (double)
 //   words 5, 6  commitment of the principal for the log
-//   words 7-15  kept for evidence, budgets and baselines
+//   words 7-12  evidence of a track whose slab is gone (evidence::pack)
+//   words 13-15 kept for budgets and baselines
 //   words 16-31 coarse window rings, 16 words over all horizons
 //
-// Hot slab: the similarity history (recent.hpp) and 64 words of finer rings.
+// Hot slab: the history (recent.hpp), 64 words of finer rings, and the evidence.
 //
 // Both rings are written for every query of a hot track; the coarse one is the truth that survives the slab.
 // A reading takes the coarse ring while its oldest bucket is empty, because then it is exact, and otherwise
@@ -35,18 +36,30 @@
 
 namespace atlascore::track {
 
+inline constexpr std::size_t evidence_words = 18;
+inline constexpr std::size_t packed_evidence_words = 6;
+
 struct alignas(64) HotTrack {
     HotSlab similarity;
     std::uint64_t watched_since;  // double: the first time at which the fine rings saw every query
     std::uint64_t rings[64];
-    std::uint64_t room[7];
+    std::uint64_t evidence[evidence_words];
+    std::uint64_t room[5];
 };
-static_assert(sizeof(HotTrack) <= 10'000);
+static_assert(sizeof(HotTrack) == 10'240);
 
 struct HotRef {
     std::uint32_t slab = SlotRef::none;
     std::uint32_t generation = 0;
     explicit operator bool() const noexcept { return slab != SlotRef::none; }
+};
+
+// How evidence goes from a slab to the cold record and back; the layer that knows its form supplies it.
+struct EvidenceForm {
+    void (*pack)(const std::uint64_t* words, std::uint32_t generation, std::uint64_t* out) noexcept = nullptr;
+    // False when nothing was packed for this generation of the record.
+    bool (*unpack)(const std::uint64_t* packed, std::uint32_t generation,
+                   std::uint64_t* out) noexcept = nullptr;
 };
 
 // A decision that outlives its query: made by a response with `duration`.
@@ -67,7 +80,7 @@ class TrackTable {
     static std::vector<std::uint64_t> section_bytes(std::uint64_t capacity, std::uint32_t hot);
     // `first_section`: where section_bytes() begin in the region. horizons: seconds, ascending, at most 8.
     TrackTable(base::Region& region, std::size_t first_section, std::uint64_t capacity, std::uint32_t hot,
-               std::span<const double> horizons) noexcept;
+               std::span<const double> horizons, const EvidenceForm& evidence = {}) noexcept;
 
     // One query's hold on its track; valid for the call.
     struct Track {
@@ -96,6 +109,9 @@ class TrackTable {
     bool promoted(const Track& track) const noexcept;
     void touch(const Track& track) noexcept;  // recency of the slab
     void keep(const Track& track, Keep value) noexcept;
+
+    // What a track has against it, from its slab or its cold record; zeros when nothing.
+    void evidence(const Track& track, std::span<std::uint64_t, evidence_words> out) const noexcept;
 
     Standing standing(const Track& track) const noexcept;
     bool set_standing(const Track& track, const Standing& before, const Standing& value) noexcept;
@@ -129,8 +145,11 @@ class TrackTable {
     bool take_slab(std::uint32_t slab, std::uint64_t claim) noexcept;
     bool owner_links_back(std::uint32_t slab, std::uint64_t owner) const noexcept;
     bool make_room_in_main(double now, bool urgent) noexcept;
+    void save_evidence(std::uint32_t slab, std::uint64_t owner) noexcept;
+    bool saved_evidence(const Track& track, std::uint64_t* out) const noexcept;
 
     base::Region* region_;
+    EvidenceForm form_;
     KeyTable keys_;
     SlabInfo* infos_;
     HotTrack* hot_tracks_;

@@ -1,0 +1,181 @@
+// From state to signals: what the rules of a route read, and the whole catalogue for one track.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "atlascore/base/hash.hpp"
+#include "atlascore/engine/pass.hpp"
+
+namespace atlascore::engine {
+
+using signal::Signal;
+using signal::Source;
+using track::TrackTable;
+
+namespace {
+
+constexpr double missing = std::numeric_limits<double>::quiet_NaN();
+constexpr double default_window = 300;
+
+// One track's history over one window at a time: plans are in order of their windows, so each is summed once.
+class History {
+  public:
+    History(const track::HotSlab& slab, double now, const track::Observation* pending) noexcept
+        : slab_(slab), now_(now), pending_(pending) {}
+
+    double value(Signal signal, double window) noexcept {
+        switch (signal) {
+            case Signal::sparse_probe_coordinates:
+                return slab_.sparse_coordinates(pending_, now_);
+            case Signal::anchor_trend:
+                return slab_.anchor_trend();
+            default:
+                break;
+        }
+        if (window != window_) {
+            summary_ = slab_.summary(now_, window, pending_);
+            window_ = window;
+        }
+        switch (signal) {
+            case Signal::input_similarity_score:
+                return summary_.similarity_score;
+            case Signal::near_duplicate_ratio:
+                return summary_.near_ratio;
+            case Signal::exact_duplicate_ratio:
+                return summary_.duplicate_ratio;
+            case Signal::halving_hits:
+                return summary_.halving_hits;
+            case Signal::collinear_flips:
+                return summary_.collinear_flips;
+            case Signal::label_flip_rate:
+                return summary_.label_flip_rate;
+            case Signal::near_margin_share:
+                return summary_.near_margin_share;
+            case Signal::score_ascents:
+                return slab_.climbs() ? summary_.score_ascents : missing;
+            default:
+                return missing;
+        }
+    }
+
+  private:
+    const track::HotSlab& slab_;
+    double now_;
+    const track::Observation* pending_;
+    double window_ = -1;
+    track::WindowSummary summary_{};
+};
+
+double value_of(const evidence::Reading& reading, Signal signal) noexcept {
+    const auto family = [&](evidence::Family f) { return reading.family[static_cast<std::size_t>(f)]; };
+    switch (signal) {
+        case Signal::evidence_boundary:
+            return family(evidence::Family::boundary);
+        case Signal::evidence_line_search:
+            return family(evidence::Family::line_search);
+        case Signal::evidence_coordinate:
+            return family(evidence::Family::coordinate);
+        case Signal::evidence_total:
+            return reading.total;
+        case Signal::evidence_families:
+            return reading.families;
+        default:
+            return missing;
+    }
+}
+
+}  // namespace
+
+TrackTable::Track Engine::open_shared(const Pass& pass, signal::Scope scope) noexcept {
+    const std::uint64_t tag =
+        scope == signal::Scope::principal ? base::mix64(pass.principal_tag, 0x7072696e) : 0x676c6f62616c;
+    return tracks_.open(track::KeyTable::tag_of(tag), pass.query.now);
+}
+
+// Fills decision.signals in the order of the program's list: NaN where a signal is missing.
+void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
+    const auto& plans = pass.binding.plans[static_cast<std::size_t>(phase)];
+    pass.decision.signal_count = static_cast<std::uint8_t>(plans.size());
+    // In the request phase the query under way counts; by the response it has been counted.
+    const bool request = phase == rule::Phase::request;
+    const double pending = request ? static_cast<double>(pass.rows()) : 0;
+    const bool alone = pass.sketch != nullptr && request;
+    std::optional<History> history;
+    if (pass.history != nullptr) {
+        history.emplace(*pass.history, pass.track.newest, alone ? &pass.observation : nullptr);
+    }
+    std::optional<evidence::Reading> evidence;
+    double count = 0;
+    const Binding::Plan* counted = nullptr;  // what `count` is of: often several signals' window
+    for (std::size_t i = 0; i < plans.size(); ++i) {
+        const Binding::Plan& plan = plans[i];
+        double& value = pass.decision.signals[i];
+        switch (signal::info(plan.signal).source) {
+            case Source::count:
+                if (counted == nullptr || counted->scope != plan.scope || counted->horizon != plan.horizon) {
+                    count = plan.scope == signal::Scope::track
+                                ? tracks_.count(pass.track, plan.horizon)
+                                : tracks_.count(open_shared(pass, plan.scope), plan.horizon);
+                    counted = &plan;
+                }
+                value = count + pending;
+                if (plan.signal == Signal::request_rate) value /= plan.window;
+                break;
+            case Source::history:
+                value = history ? history->value(plan.signal, plan.window) : missing;
+                break;
+            case Source::evidence:
+                if (!evidence) {
+                    evidence = evidence::read(pass.evidence, pass.track.newest, pass.decision.row);
+                }
+                value = value_of(*evidence, plan.signal);
+                break;
+        }
+    }
+}
+
+std::optional<std::array<double, signal::signal_count>> Engine::signals(std::string_view principal,
+                                                                        std::string_view model,
+                                                                        double now) const {
+    const std::uint64_t principal_tag = base::hash64(principal, key_seed_);
+    const std::uint64_t model_tag = base::hash64(model, key_seed_ ^ 2) | 1;
+    const auto track = tracks_.look(track::KeyTable::tag_of(base::mix64(principal_tag, model_tag)), now);
+    if (!track) return std::nullopt;
+    // The default window of a rule, or the nearest that this policy has.
+    std::size_t horizon = 0;
+    for (std::size_t i = 0; i < horizons_.size(); ++i) {
+        const double off = std::abs(horizons_[i] - default_window);
+        if (off < std::abs(horizons_[horizon] - default_window)) horizon = i;
+    }
+    const auto rate = std::find(horizons_.begin(), horizons_.end(), 10.0) - horizons_.begin();
+    std::optional<History> history;
+    if (const track::HotTrack* hot = tracks_.hot(track->hot)) {
+        history.emplace(hot->similarity, track->newest, nullptr);
+    }
+    std::array<std::uint64_t, track::evidence_words> words;
+    tracks_.evidence(*track, words);
+    const auto in_force = policy();
+    const policy::Model* declared = in_force->model(model);
+    const bool row = declared != nullptr && declared->modality == policy::Modality::row;
+    const evidence::Reading reading = evidence::read(words, track->newest, row);
+    std::array<double, signal::signal_count> values;
+    for (const signal::SignalInfo& info : signal::catalogue()) {
+        double& value = values[static_cast<std::size_t>(info.id)];
+        switch (info.source) {
+            case Source::count:
+                value = info.id == Signal::request_rate
+                            ? tracks_.count(*track, static_cast<std::size_t>(rate)) / 10
+                            : tracks_.count(*track, horizon);
+                break;
+            case Source::history:
+                value = history ? history->value(info.id, horizons_[horizon]) : missing;
+                break;
+            case Source::evidence:
+                value = value_of(reading, info.id);
+                break;
+        }
+    }
+    return values;
+}
+
+}  // namespace atlascore::engine

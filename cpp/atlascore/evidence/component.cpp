@@ -1,0 +1,45 @@
+#include "atlascore/evidence/component.hpp"
+
+#include <array>
+
+namespace atlascore::evidence {
+namespace {
+
+constexpr std::array<ComponentInfo, component_count> component_table{{
+    {Component::flip, Family::boundary, "flip", 0.10, 0.35, 0.5, "a near pair whose labels are both known",
+     "the labels differ"},
+    {Component::fine_flip, Family::boundary, "fine_flip", 0.02, 0.15, 0.5,
+     "the same, once the track has eight near pairs",
+     "the labels differ at less than half the median distance of the last 32 near pairs"},
+    {Component::halving, Family::line_search, "halving", 0.001, 0.10, 0.5,
+     "an input that was not sent before and has two predecessors",
+     "it lies halfway between two inputs with different labels, or halves the step before it"},
+    {Component::collinear_flip, Family::line_search, "collinear_flip", 0.002, 0.10, 0.5, "the same",
+     "it lies on the line between two inputs with different labels"},
+    {Component::new_coordinate, Family::coordinate, "new_coordinate", 0.10, 0.50, 0.5,
+     "a near pair (rows: of 32 columns or more)",
+     "it differs in few coordinates, and in others than the sparse pair before it"},
+    {Component::climb_descent, Family::coordinate, "climb_descent", 0.05, 0.25, 0.25,
+     "a near pair whose cluster has four scored members",
+     "a new lowest score of the cluster's label, from a return to the best member"},
+    {Component::climb_ascent, Family::coordinate, "climb_ascent", 0.05, 0.25, 0.25, "the same",
+     "a new highest score of the cluster's label, from a return to the best member"},
+}};
+
+constexpr std::array<FamilyInfo, family_count> family_table{{
+    {Family::boundary, "boundary", true},
+    {Family::line_search, "line_search", true},
+    {Family::coordinate, "coordinate", true},
+}};
+
+}  // namespace
+
+std::span<const ComponentInfo> components() noexcept {
+    return component_table;
+}
+
+std::span<const FamilyInfo> families() noexcept {
+    return family_table;
+}
+
+}  // namespace atlascore::evidence

@@ -1,0 +1,339 @@
+"""Slow, obvious twin of the geometry of linear sketches: what one query is to the inputs before it.
+
+Written from the section on shared definitions (bracket, consecutive halving, sparse pair, once per coordinate,
+cluster of a track, climb hit, low margin, energy) and from the section on precision. A sketch is an array of 64
+numbers in scaled units: the query's in float32, the history's in fp16, the two heads in float32. All arithmetic
+here is float64. An observation is True (hit), False (miss) or None (no observation).
+
+Readings of the specification
+- Both limits of precision are relative: a displacement counts from 2^-8 (fp16 history) or 1e-5 (float32 heads)
+  of the norm of the query's sketch, and never when it is zero.
+- The two displacements of a bracket that must be above the limit are u (from the near end to the query) and q
+  (from the query to the far end); v = u + q follows.
+- The four nearest entries are taken from all of the history; whether their labels are known is asked afterwards.
+- A pair (j, k) below the limit is dropped. A query all of whose tests were dropped is no observation; a query
+  without any pair of different labels is a miss.
+- The bracket of a query, whose members are kept, has the nearest j that has one and for it the nearest k; the
+  query is a midpoint when any of its brackets is one.
+- Sparse differences are taken between stored forms, fp16 on both sides: an unchanged coordinate is exactly zero
+  there, whatever its size. (An fp16 rounding error passes 1e-3 from |s_i| = 4 on.)
+- A pair without any non-zero coordinate is not sparse.
+- Once per coordinate: a difference that touches no coordinate is within every mask.
+- Of a single score p in [0, 1] the scores are (1 - p, p). Scores sum to 1 within 1e-3.
+- The variance of a coordinate is floored at 1e-6, so that unused coordinates of narrow inputs add nothing.
+- A cluster counts its founder, the neighbour of the query that founds it. k is the number of members before the
+  query joins. L is the position of the founder's highest score. The founder's own score is not remembered: the
+  first member recorded after the founding starts the extremes. The previous member is the one recorded last.
+- A score that is no new extreme is a miss, also when the best or the previous member has left the history;
+  otherwise a member that has left makes it no observation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[Any]
+Key = tuple[int, int]  # the digest of an input, which names it
+
+HISTORY_LIMIT = 2.0**-8
+HEAD_LIMIT = 1e-5
+COLLINEAR = 0.99
+MIDPOINT_LOW, MIDPOINT_HIGH = 0.45, 0.55
+NEAREST_ENDS = 4
+NON_ZERO = 1e-3  # scaled units
+BISECTED_COORDINATES = 2
+PROBABILITY_TOLERANCE = 1e-3
+LOW_MARGIN = 0.2
+VARIANCE_FLOOR = 1e-6
+TRACK_CLUSTERS = 4
+CLIMB_MEMBERS = 4
+
+
+# --- displacements
+
+
+def displacement(start: Vector, end: Vector) -> npt.NDArray[np.float64]:
+    return np.asarray(end, np.float64) - np.asarray(start, np.float64)
+
+
+def norm(vector: Vector) -> float:
+    values = np.asarray(vector, np.float64)
+    return float(np.sqrt((values * values).sum()))
+
+
+def cosine(a: Vector, b: Vector) -> float:
+    """Of two displacements that are not zero."""
+    return float((np.asarray(a, np.float64) * np.asarray(b, np.float64)).sum() / (norm(a) * norm(b)))
+
+
+def resolvable(step: Vector, sketch: Vector, limit: float) -> bool:
+    """Whether a displacement is long enough for its angle and length to mean anything."""
+    return norm(step) > 0 and norm(step) >= limit * norm(sketch)
+
+
+def distance(a: Vector, b: Vector, width: int) -> float:
+    """D: the estimated RMS difference per feature in scaled units."""
+    return norm(displacement(a, b)) / float(np.sqrt(width))
+
+
+# --- brackets
+
+
+def between(query: Vector, near_end: Vector, far_end: Vector) -> bool | None:
+    """Whether the query lies on the line from one stored input to another; None below the limit of fp16."""
+    u = displacement(near_end, query)
+    v = displacement(near_end, far_end)
+    q = displacement(query, far_end)
+    if not (resolvable(u, query, HISTORY_LIMIT) and resolvable(q, query, HISTORY_LIMIT)) or norm(v) == 0:
+        return None
+    return cosine(u, v) > COLLINEAR and cosine(q, v) > COLLINEAR
+
+
+def in_the_middle(query: Vector, near_end: Vector, far_end: Vector) -> bool:
+    """Whether a query that is between two inputs is their midpoint."""
+    ratio = norm(displacement(near_end, query)) / norm(displacement(near_end, far_end))
+    return MIDPOINT_LOW < ratio < MIDPOINT_HIGH
+
+
+@dataclass(frozen=True)
+class Bracket:
+    near_end: int  # positions in the history
+    far_end: int
+    midpoint: bool
+
+
+@dataclass
+class BracketSearch:
+    """All brackets of a query, in the order of their near and then their far end's distance."""
+
+    brackets: list[Bracket] = field(default_factory=list)
+    tested: int = 0  # pairs of different labels above the limit of precision
+    dropped: int = 0  # pairs of different labels below it
+
+    def midpoint(self) -> bool:
+        return any(bracket.midpoint for bracket in self.brackets)
+
+    def collinear_flip(self) -> bool | None:
+        if not self.tested and self.dropped:
+            return None
+        return bool(self.brackets)
+
+    def halving(self, consecutive: bool | None) -> bool | None:
+        """With the test on the two heads, which every query with two predecessors has."""
+        if consecutive is None and not self.tested:
+            return None
+        return consecutive is True or self.midpoint()
+
+
+def search_brackets(query: Vector, history: Sequence[Vector], labels: Sequence[int | None]) -> BracketSearch:
+    """The query against every pair of history entries with different known labels, one of them among the four
+    nearest to it. Entries are distinct inputs."""
+    search = BracketSearch()
+    order = sorted(range(len(history)), key=lambda at: norm(displacement(query, history[at])))
+    for j in order[:NEAREST_ENDS]:
+        for k in order:
+            if labels[j] is None or labels[k] is None or labels[j] == labels[k]:
+                continue
+            found = between(query, history[j], history[k])
+            if found is None:
+                search.dropped += 1
+                continue
+            search.tested += 1
+            if found:
+                search.brackets.append(Bracket(j, k, in_the_middle(query, history[j], history[k])))
+    return search
+
+
+# --- sequences, on the float32 heads
+
+
+def consecutive_steps(
+    query: Vector, last: Vector, last_but_one: Vector
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+    """The last two displacements of the sequence; None when one of them is below the limit of float32."""
+    a, b = displacement(last, query), displacement(last_but_one, last)
+    if not (resolvable(a, query, HEAD_LIMIT) and resolvable(b, query, HEAD_LIMIT)):
+        return None
+    return a, b
+
+
+def consecutive_halving(query: Vector, last: Vector, last_but_one: Vector) -> bool | None:
+    steps = consecutive_steps(query, last, last_but_one)
+    if steps is None:
+        return None
+    a, b = steps
+    return abs(cosine(a, b)) > COLLINEAR and MIDPOINT_LOW < norm(a) / norm(b) < MIDPOINT_HIGH
+
+
+def direction_similarity(query: Vector, last: Vector, last_but_one: Vector) -> float | None:
+    """DS: the cosine of the last two displacements."""
+    steps = consecutive_steps(query, last, last_but_one)
+    return None if steps is None else cosine(*steps)
+
+
+# --- coordinates
+
+
+def stored(sketch: Vector) -> npt.NDArray[np.float16]:
+    return np.clip(np.asarray(sketch, np.float32), -65504, 65504).astype(np.float16)
+
+
+def coordinates(a: Vector, b: Vector) -> int:
+    """The non-zero coordinates of a difference as a mask of 64 bits."""
+    steps = displacement(stored(a), stored(b))
+    return sum(1 << at for at, step in enumerate(steps) if abs(step) > NON_ZERO)
+
+
+def coordinate_count(mask: int) -> int:
+    return bin(mask).count("1")
+
+
+def sparse(mask: int, width: int) -> bool:
+    """Whether a near pair with these coordinates is a sparse pair."""
+    most = max(2.0, 0.05 * width) if width <= 64 else 4.0
+    return 1 <= coordinate_count(mask) <= most
+
+
+def bisected_before(mask: int, bisected: int) -> bool:
+    """Once per coordinate: whether a hit with this difference to the nearest neighbour is no observation."""
+    return coordinate_count(mask) <= BISECTED_COORDINATES and mask & ~bisected == 0
+
+
+# --- scores
+
+
+def class_scores(scores: Sequence[float]) -> list[float]:
+    """The scores as float32; of a single probability p, those of both classes."""
+    values = [float(np.float32(score)) for score in scores]
+    if len(values) == 1 and 0 <= values[0] <= 1:
+        return [1 - values[0], values[0]]
+    return values
+
+
+def top_position(scores: Sequence[float]) -> int:
+    """Position of the highest score, the first of equal ones."""
+    return max(range(len(scores)), key=lambda at: scores[at])
+
+
+def margin(scores: Sequence[float]) -> float | None:
+    """Top-1 score minus top-2 score; None for fewer than two scores."""
+    ordered = sorted(scores, reverse=True)
+    return ordered[0] - ordered[1] if len(ordered) >= 2 else None
+
+
+def low_margin(scores: Sequence[float], tenth_percentile: float) -> bool | None:
+    """`tenth_percentile` is that of the model's margin reference, for scores that are no probabilities."""
+    m = margin(scores)
+    if m is None:
+        return None
+    probabilities = abs(sum(scores) - 1) <= PROBABILITY_TOLERANCE
+    return m < (LOW_MARGIN if probabilities else tenth_percentile)
+
+
+# --- energy
+
+
+def energy(sketch: Vector, mean: Vector, variance: Vector) -> float:
+    """Mean over the 64 coordinates of the squared deviation in units of the model's variance."""
+    deviation = np.asarray(sketch, np.float64) - np.asarray(mean, np.float64)
+    return float((deviation**2 / np.maximum(np.asarray(variance, np.float64), VARIANCE_FLOOR)).mean())
+
+
+def manifold_rank(value: float, energies: Sequence[float]) -> float:
+    """Share of the model's reference energies that are not above this one."""
+    return sum(known <= value for known in energies) / len(energies)
+
+
+def far(value: float, p99: float) -> bool:
+    return value > 2 * p99
+
+
+# --- the grid
+
+
+def off_grid_share(x: Vector, origin: Vector, step: Vector) -> float:
+    """Share of coordinates off their grid (origin + k step) by more than 1e-3 steps, or than float32 can tell.
+
+    A range [low, high] with grid n has origin low and step (high - low) / n; declared decimals have step
+    10^-decimals; a coordinate without a grid has step 0 and is never off it.
+    """
+    values = np.asarray(x, np.float32).ravel()
+    origins, steps = np.broadcast_to(origin, values.shape), np.broadcast_to(step, values.shape)
+    return sum(off_grid(*triple) for triple in zip(values, origins, steps, strict=True)) / values.size
+
+
+def off_grid(x: np.float32, origin: float, step: float) -> bool:
+    if step == 0:
+        return False
+    place = (float(x) - float(origin)) / float(step)
+    tolerance = max(1e-3, float(np.spacing(np.abs(x))) / float(step))
+    return abs(place - round(place)) > tolerance
+
+
+# --- clusters of a track
+
+
+@dataclass(eq=False)
+class TrackCluster:
+    founder: Key
+    position: int | None  # of the founder's label in the scores; None until it is known
+    members: int = 1
+    previous: Key | None = None
+    best: dict[str, Key] = field(default_factory=dict)  # by direction, as the extremes
+    extreme: dict[str, float] = field(default_factory=dict)
+
+    def improves(self, direction: str, score: float) -> bool:
+        if direction not in self.extreme:
+            return True
+        return score < self.extreme[direction] if direction == "descent" else score > self.extreme[direction]
+
+    def recorded(self, member: Key, score: float) -> None:
+        for direction in ("descent", "ascent"):
+            if self.improves(direction, score):
+                self.best[direction], self.extreme[direction] = member, score
+        self.previous = member
+
+    def climb(self, direction: str, score: float, query: Vector, history: dict[Key, Vector]) -> bool | None:
+        """Whether the query's score is a climb hit. `history` has the sketches of the inputs still known."""
+        if self.previous is None:
+            return None
+        if not self.improves(direction, score) or self.best[direction] == self.previous:
+            return False
+        if self.best[direction] not in history or self.previous not in history:
+            return None
+        to_best = norm(displacement(query, history[self.best[direction]]))
+        return to_best < norm(displacement(query, history[self.previous]))
+
+
+class TrackClusters:
+    """At most four clusters of near inputs, the oldest replaced."""
+
+    def __init__(self) -> None:
+        self.live: list[TrackCluster] = []  # oldest first
+        self.of_input: dict[Key, TrackCluster] = {}
+
+    def join(self, query: Key, neighbour: Key, neighbour_position: int | None) -> tuple[TrackCluster, int]:
+        """The cluster of a near pair's query and how many members it had before."""
+        cluster = self.of_input.get(neighbour)
+        if cluster is None or cluster not in self.live:
+            cluster = TrackCluster(neighbour, neighbour_position)
+            self.live = [*self.live, cluster][-TRACK_CLUSTERS:]
+            self.of_input[neighbour] = cluster
+        before = cluster.members
+        cluster.members += 1
+        self.of_input[query] = cluster
+        return cluster, before
+
+
+# --- trends
+
+
+def kendall_tau(values: Sequence[float]) -> float:
+    """Tau-a of position against value: (rising pairs - falling pairs) / pairs."""
+    pairs = [(values[i], values[j]) for i in range(len(values)) for j in range(i + 1, len(values))]
+    return sum((later > earlier) - (later < earlier) for earlier, later in pairs) / len(pairs)

@@ -1,0 +1,500 @@
+"""Slow, obvious twin of the signals across principals and of those about prompts, parameters and labels.
+
+Written from the sections on signals (twin records, across principals and language models, label discovery,
+baseline shift) and on global structures (near index, clusters, templates). Tables are unbounded and sets are exact
+here, except where the definition is itself an estimate (HyperLogLog, space-saving). Times are seconds.
+
+Readings of the specification
+- twin_records: h_i = xxh3-64 of column index (8 bytes, little-endian) and value bytes; key = mix64(mix64(track,
+  feature), H xor h_i). An ordinary feature's key is kept when key mod ceil(d/32) is 0. The third and later values of
+  a key count nothing; the minimum of 3 is of counted keys of the feature, before its sampling factor.
+- Near index: the cells themselves are the key. A check code holds 16 standard normal projections of the sketch in
+  steps of q01 sqrt(d) / 4, modulo 256; a match is confirmed when the RMS of the 16 differences (the shorter way
+  round) is below 1.5 q01 sqrt(d). Text: at least 60 % estimated Jaccard of the 16 check bytes.
+- Owners of an input are counted once each, and a new entry takes over the owners of what it matched. An input is
+  shared when another principal is among its owners, and weighs 0 (it stays in the denominator) from the 21st owner
+  on. The other principal of a match is the newest one.
+- Clusters: two principals are linked by 8 distinct matched inputs within 24 h; the link lasts until 7 d after their
+  last match or last common key. A cluster is a connected component of links.
+- Template masks: code blocks, URLs, e-mail addresses, quoted spans, words above 40 characters, numbers, in this
+  order, become U+E000 to U+E005. Words are split at white space, case is kept; fewer than three words are one gram.
+  A prompt belongs to the nearest known template within 3 bits, the older of equal ones; otherwise it founds one.
+- A principal is young by its age when it sends; it counts for a template until 24 h after its last young sending.
+- template_share: two generations of length w, four slots each. A template's weight is its count in the current one
+  plus (1 - elapsed share) times that in the previous one, and so is the total; prompts of the previous generation
+  count whole for the minimum of 20.
+- window_mmd: blocks are runs of queries, one after the other, not sliding. K_ref is given.
+- logprob_harvest: the most frequent digest is that of most parameter calls in the window, the most recent of equal
+  ones; the previous call is the one before on the same digest, and the first call is unlike it. A call without bias
+  has the empty set. B = distinct tokens by two HyperLogLog generations of 24 h.
+- known_probes: the largest number of entries of one family that were hit in the last 24 h.
+- label_discovery: n counts the answers that have a label.
+- baseline_shift: hours are those of the clock; an hour counts when the next one begins; hours without values are
+  left out. Mean and variance are plain averages over the first 720 counted hours and exponential with weight 1/720
+  then; CUSUM starts at 7 d and 500 queries and compares each hour with the mean before it. sd is at least 1e-3 and
+  at least 1e-3 of the mean.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import xxhash
+from tests.reference.geometry_reference import Key, Vector
+from tests.reference.similarity_reference import mix64
+from tests.reference.track_reference import Distinct
+
+DAY = 86400.0
+WEEK = 7 * DAY
+POPULAR_OWNERS = 20
+TEMPLATE_BITS = 3
+
+
+# --- twin records
+
+
+def value_hash(column: int, value: bytes, seed: int = 0) -> int:
+    return xxhash.xxh3_64_intdigest(column.to_bytes(8, "little") + value, seed)
+
+
+class TwinRecords:
+    """Rows that differ from an earlier row of the same track in one feature alone."""
+
+    def __init__(self, width: int, sensitive: Iterable[int] = ()) -> None:
+        self.width, self.sensitive = width, set(sensitive)
+        self.sampling = math.ceil(width / 32)
+        self.seen: dict[int, set[int]] = defaultdict(set)  # values by key
+        self.counts: Counter[tuple[int, int]] = Counter()  # by track and feature
+
+    def factor(self, feature: int) -> int:
+        return 1 if feature in self.sensitive else self.sampling
+
+    def add(self, track: int, hashes: Sequence[int]) -> None:
+        """A row, given as the hashes of its values."""
+        everything = 0
+        for value in hashes:
+            everything ^= value
+        for feature, value in enumerate(hashes):
+            key = mix64(mix64(track, feature), everything ^ value)
+            if key % self.factor(feature):
+                continue
+            new = value not in self.seen[key]
+            self.seen[key].add(value)
+            if new and len(self.seen[key]) == 2:
+                self.counts[track, feature] += 1
+
+    def signal(self, track: int) -> float:
+        found = [n * self.factor(feature) for (of, feature), n in self.counts.items() if of == track and n >= 3]
+        return float(max(found)) if found and self.width <= 512 else math.nan
+
+
+# --- near index and clusters of principals
+
+
+@dataclass
+class IndexEntry:
+    owners: list[str]  # distinct, newest last
+    check: list[int]
+    time: float
+
+
+@dataclass(frozen=True)
+class Match:
+    other: str
+    weight: bool  # at most 20 owners
+
+
+class NearIndex:
+    """Four tables from the cell of an input to the newest input in it."""
+
+    def __init__(self) -> None:
+        self.tables: list[dict[tuple[int, ...], IndexEntry]] = [{} for _ in range(4)]
+
+    def cells(self, sketch: Vector) -> list[tuple[int, ...]]:
+        raise NotImplementedError
+
+    def check(self, sketch: Vector) -> list[int]:
+        raise NotImplementedError
+
+    def confirms(self, a: list[int], b: list[int]) -> bool:
+        raise NotImplementedError
+
+    def visit(self, sketch: Vector, principal: str, now: float) -> Match | None:
+        """Looks an input up and enters it."""
+        cells, check = self.cells(sketch), self.check(sketch)
+        found = [table[cell] for table, cell in zip(self.tables, cells, strict=True) if cell in table]
+        found = sorted((entry for entry in found if self.confirms(entry.check, check)), key=lambda entry: entry.time)
+        known = [owner for entry in found for owner in entry.owners]
+        owners = list(dict.fromkeys([principal, *reversed(known)]))[::-1]
+        for table, cell in zip(self.tables, cells, strict=True):
+            table[cell] = IndexEntry(owners, check, now)
+        return Match(owners[-2], len(owners) <= POPULAR_OWNERS) if len(owners) > 1 else None
+
+
+class DenseNearIndex(NearIndex):
+    def __init__(self, normals: Vector, offsets: Vector, checks: Vector, q01: float, width: int) -> None:
+        """`normals` 4 x 6 x 64 standard normal, `offsets` 4 x 6 uniform on [0, 1), `checks` 16 x 64."""
+        super().__init__()
+        self.normals, self.offsets, self.checks = normals, offsets, checks
+        self.near = q01 * math.sqrt(width)  # the norm of a sketch difference at distance q01
+
+    def cells(self, sketch: Vector) -> list[tuple[int, ...]]:
+        width = 8 * self.near
+        places = np.floor(np.asarray(self.normals) @ np.asarray(sketch, np.float64) / width + self.offsets)
+        return [tuple(int(place) for place in table) for table in places]
+
+    def check(self, sketch: Vector) -> list[int]:
+        places = np.floor(np.asarray(self.checks) @ np.asarray(sketch, np.float64) / (self.near / 4))
+        return [int(place) % 256 for place in places]
+
+    def confirms(self, a: list[int], b: list[int]) -> bool:
+        gaps = [min((x - y) % 256, (y - x) % 256) for x, y in zip(a, b, strict=True)]
+        return math.sqrt(sum(gap * gap for gap in gaps) / 16) * self.near / 4 < 1.5 * self.near
+
+
+class TextNearIndex(NearIndex):
+    """A sketch is a MinHash signature of 64 bytes."""
+
+    def cells(self, sketch: Vector) -> list[tuple[int, ...]]:
+        return [tuple(int(byte) for byte in sketch[4 * table : 4 * table + 4]) for table in range(4)]
+
+    def check(self, sketch: Vector) -> list[int]:
+        return [int(byte) for byte in sketch[16:32]]
+
+    def confirms(self, a: list[int], b: list[int]) -> bool:
+        equal = sum(x == y for x, y in zip(a, b, strict=True)) / 16
+        return (equal - 1 / 256) / (1 - 1 / 256) >= 0.6
+
+
+class SharedInputs:
+    """The last 64 non-duplicate queries of a track: whether another principal had the input."""
+
+    def __init__(self) -> None:
+        self.shared: list[bool] = []
+
+    def add(self, match: Match | None) -> None:
+        self.shared = [*self.shared, match is not None and match.weight][-64:]
+
+    def signal(self) -> float:
+        return sum(self.shared) / len(self.shared) if len(self.shared) >= 16 else math.nan
+
+
+class PrincipalClusters:
+    """Union-find over the principals of one model, by links that expire."""
+
+    def __init__(self) -> None:
+        self.matches: dict[frozenset[str], dict[Key, float]] = defaultdict(dict)
+        self.links: dict[frozenset[str], float] = {}  # when last confirmed
+        self.key_holders: dict[str, set[str]] = defaultdict(set)
+
+    def match(self, a: str, b: str, digest: Key, now: float) -> None:
+        """A near match of weight between inputs of two principals."""
+        pair = frozenset((a, b))
+        recent = {key: time for key, time in self.matches[pair].items() if now - time < DAY}
+        self.matches[pair] = {**recent, digest: now}
+        linked = now - self.links.get(pair, -math.inf) < WEEK
+        if linked or len(self.matches[pair]) >= 8:
+            self.links[pair] = now
+
+    def infrastructure_key(self, key: str, principal: str, now: float) -> None:
+        for other in self.key_holders[key] - {principal}:
+            self.links[frozenset((principal, other))] = now
+        self.key_holders[key].add(principal)
+
+    def members(self, principal: str, now: float) -> set[str]:
+        """The principal's cluster; itself alone when it is in none."""
+        parents: dict[str, str] = {}
+
+        def root(name: str) -> str:
+            while parents.get(name, name) != name:
+                name = parents[name]
+            return name
+
+        names = {principal}
+        for pair, time in self.links.items():
+            if now - time < WEEK:
+                first, second = sorted(pair)
+                names |= pair
+                parents[root(first)] = root(second)
+        return {name for name in names if root(name) == root(principal)}
+
+
+# --- templates
+
+MASKS = [
+    re.compile(r"```.*?```|`[^`]+`", re.DOTALL),
+    re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://\S+|\bwww\.\S+"),
+    re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
+    re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|(?<!\w)'[^']*'(?!\w)"),
+    re.compile(r"\S{41,}"),
+    re.compile(r"\d+(?:[.,:/-]\d+)*"),
+]
+
+
+def masked(text: str) -> str:
+    for at, pattern in enumerate(MASKS):
+        text = pattern.sub(chr(0xE000 + at), text)
+    return text
+
+
+def simhash(text: str, seed: int = 0) -> int:
+    """Template SimHash64 of a prompt's raw turn."""
+    words = masked(text).split()
+    grams = [" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))]
+    votes = [0] * 64
+    for gram in grams:
+        word = xxhash.xxh3_64_intdigest(gram.encode(), seed)
+        for bit in range(64):
+            votes[bit] += 1 if word >> bit & 1 else -1
+    return sum(1 << bit for bit, vote in enumerate(votes) if vote > 0)
+
+
+def hamming(a: int, b: int) -> int:
+    return bin(a ^ b).count("1")
+
+
+class Templates:
+    """Templates of all principals and who has sent them."""
+
+    def __init__(self) -> None:
+        self.hashes: list[int] = []
+        self.young: list[dict[str, float]] = []  # last time as a young principal, by template
+
+    def visit(self, prompt: int, principal: str, first_seen: float, now: float) -> int:
+        """The template of a prompt, given by its SimHash."""
+        at = min(range(len(self.hashes)), key=lambda i: hamming(self.hashes[i], prompt), default=-1)
+        if at < 0 or hamming(self.hashes[at], prompt) > TEMPLATE_BITS:
+            at = len(self.hashes)
+            self.hashes.append(prompt)
+            self.young.append({})
+        if now - first_seen < WEEK:
+            self.young[at][principal] = now
+        return at
+
+    def principals(self, template: int, now: float) -> int:
+        """template_principals: young principals that sent it in the last 24 h."""
+        return sum(now - time < DAY for time in self.young[template].values())
+
+
+class SpaceSaving:
+    """The most frequent items, in four slots: a new item takes the smallest slot and its count."""
+
+    def __init__(self) -> None:
+        self.counts: dict[int, int] = {}  # oldest slot first
+        self.total = 0
+
+    def add(self, item: int) -> None:
+        self.total += 1
+        if item not in self.counts and len(self.counts) == 4:
+            smallest = min(self.counts, key=lambda known: self.counts[known])
+            self.counts[item] = self.counts.pop(smallest)
+        self.counts[item] = self.counts.get(item, 0) + 1
+
+
+class TemplateShare:
+    """Share of a track's prompts on its top template."""
+
+    def __init__(self, window: float) -> None:
+        self.window, self.generation = window, 0
+        self.current, self.previous = SpaceSaving(), SpaceSaving()
+
+    def move_to(self, generation: int) -> None:
+        if generation > self.generation:
+            self.previous = self.current if generation == self.generation + 1 else SpaceSaving()
+            self.current, self.generation = SpaceSaving(), generation
+
+    def add(self, template: int, now: float) -> None:
+        self.move_to(math.floor(now / self.window))
+        self.current.add(template)
+
+    def signal(self, now: float) -> float:
+        self.move_to(math.floor(now / self.window))
+        rest = 1 - min(1.0, max(0.0, now / self.window - self.generation))
+        if self.current.total + self.previous.total < 20:
+            return math.nan
+        items = {*self.current.counts, *self.previous.counts}
+        weights = [self.current.counts.get(item, 0) + rest * self.previous.counts.get(item, 0) for item in items]
+        total = self.current.total + rest * self.previous.total
+        return min(1.0, max(weights) / total) if total else math.nan
+
+
+# --- output distribution
+
+
+def fourier_features(sketch: Vector, normals: Vector, median: float) -> Vector:
+    """256 numbers of norm 1: 32 frequencies for each of the bandwidths 1/2, 1, 2 and 4 times the median distance
+    of two sketches. `normals`: 128 x 64 standard normal, 32 rows for each bandwidth in turn."""
+    bandwidths = np.repeat([0.5, 1.0, 2.0, 4.0], 32) * median
+    angles = np.asarray(normals) @ np.asarray(sketch, np.float64) / bandwidths
+    return np.concatenate([np.cos(angles), np.sin(angles)]) / math.sqrt(128)
+
+
+def squared_discrepancy(features: Vector, reference: Vector, k_ref: float) -> float:
+    """MMD2 of a block of features (n x 256) against the model's mean feature vector."""
+    n, mean = len(features), np.asarray(features).mean(axis=0)
+    return float((n * (mean @ mean) - 1) / (n - 1) - 2 * mean @ reference + k_ref)
+
+
+def discrepancy_limit(benign: Sequence[float]) -> float:
+    """From the MMD2 of benign blocks."""
+    values = sorted(benign)
+    return float(np.quantile(values, 0.999)) if len(values) >= 1000 else 4 * float(np.median(values))
+
+
+class WindowDiscrepancy:
+    """window_mmd of one track: its last full block of 100 and of 1,500 queries."""
+
+    def __init__(self, reference: Vector, k_ref: float, limits: dict[int, float]) -> None:
+        self.reference, self.k_ref, self.limits = reference, k_ref, limits
+        self.blocks: dict[int, list[Vector]] = {size: [] for size in limits}
+        self.last: dict[int, float] = {}
+
+    def add(self, features: Vector) -> None:
+        for size, block in self.blocks.items():
+            block.append(features)
+            if len(block) == size:
+                self.last[size] = squared_discrepancy(np.array(block), self.reference, self.k_ref)
+                block.clear()
+
+    def signal(self) -> float:
+        return max((value / self.limits[size] for size, value in self.last.items()), default=math.nan)
+
+
+# --- parameters and probes
+
+
+@dataclass(frozen=True)
+class ParameterCall:
+    """A call that asks for logprobs or sets logit_bias."""
+
+    time: float
+    prompt: Key
+    tokens: frozenset[int]  # biased
+    fresh: bool  # a token set unlike the previous one on this prompt
+
+
+@dataclass
+class LogprobHarvest:
+    window: float
+    calls: list[ParameterCall] = field(default_factory=list)
+    last_tokens: dict[Key, frozenset[int]] = field(default_factory=dict)
+    tokens: Distinct = field(default_factory=lambda: Distinct(DAY))
+
+    def add(self, prompt: Key, biased: Iterable[int], now: float) -> None:
+        tokens = frozenset(biased)
+        fresh = self.last_tokens.get(prompt) != tokens
+        self.calls.append(ParameterCall(now, prompt, tokens, fresh))
+        self.last_tokens[prompt] = tokens
+        for token in tokens:
+            self.tokens.add(xxhash.xxh3_64_intdigest(token.to_bytes(8, "little")), now)
+
+    def signal(self, now: float) -> float:
+        calls = [call for call in self.calls if now - self.window < call.time <= now]
+        counts = Counter(call.prompt for call in reversed(calls))  # of equal counts the most recent comes first
+        top = counts.most_common(1)[0][0] if calls else None
+        varied = sum(call.fresh for call in calls if call.prompt == top)
+        return max(float(varied), self.tokens.estimate(now) / 20)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """An entry of the dictionary of known probes."""
+
+    family: str
+    name: str
+    digest: Key
+    template: int
+
+
+class KnownProbes:
+    def __init__(self, dictionary: Sequence[Probe]) -> None:
+        self.dictionary = dictionary
+        self.hits: dict[Probe, float] = {}
+
+    def add(self, digest: Key, template: int, now: float) -> None:
+        for probe in self.dictionary:
+            if probe.digest == digest or hamming(probe.template, template) <= TEMPLATE_BITS:
+                self.hits[probe] = now
+
+    def signal(self, now: float) -> float:
+        families = Counter(probe.family for probe, time in self.hits.items() if now - time < DAY)
+        return float(max(families.values(), default=0))
+
+
+class LabelDiscovery:
+    def __init__(self, percentile: Callable[[int], float]) -> None:
+        """`percentile`: the 99th percentile of principals' distinct labels after n labelled answers."""
+        self.percentile = percentile
+        self.labels: set[int] = set()
+        self.answers = 0
+
+    def add(self, label: int) -> None:
+        self.labels.add(label)
+        self.answers += 1
+
+    def signal(self) -> float:
+        return len(self.labels) / self.percentile(self.answers) if self.answers >= 16 else math.nan
+
+
+# --- a track against its own past
+
+
+class HourlyCusum:
+    """One series: hourly means against their own mean and standard deviation."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []  # of the hour under way
+        self.hours = 0
+        self.mean = self.variance = self.cusum = 0.0
+
+    def close(self, mature: bool) -> None:
+        """The end of an hour."""
+        if not self.values:
+            return
+        x = sum(self.values) / len(self.values)
+        self.values = []
+        if mature:
+            spread = max(math.sqrt(self.variance), 1e-3, 1e-3 * abs(self.mean))
+            self.cusum = max(0.0, self.cusum + (x - self.mean) / spread - 0.5)
+        self.hours += 1
+        weight = 1 / min(self.hours, 720)
+        change = x - self.mean
+        self.mean += weight * change
+        self.variance = (1 - weight) * (self.variance + weight * change * change)
+
+
+class BaselineShift:
+    SERIES = ("similarity", "low_margin", "manifold_rank", "cost")
+
+    def __init__(self) -> None:
+        self.series = {name: HourlyCusum() for name in self.SERIES}
+        self.first = math.inf
+        self.hour = 0
+        self.queries = 0
+
+    def mature(self, now: float) -> bool:
+        return self.queries >= 500 and now - self.first >= WEEK
+
+    def add(self, now: float, **values: float) -> None:
+        """What one query adds to each series; missing values are left out."""
+        self.move_to(now)
+        self.first = min(self.first, now)
+        self.queries += 1
+        for name, value in values.items():
+            self.series[name].values.append(value)
+
+    def move_to(self, now: float) -> None:
+        hour = math.floor(now / 3600)
+        if hour > self.hour:
+            for series in self.series.values():
+                series.close(self.mature((self.hour + 1) * 3600.0))
+            self.hour = hour
+
+    def signal(self, now: float) -> float:
+        self.move_to(now)
+        return max(series.cusum for series in self.series.values()) if self.mature(now) else math.nan

@@ -1,0 +1,271 @@
+"""The population twin on small populations whose signals can be counted by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from tests.reference import population_reference as reference
+
+DAY = 86400.0
+
+
+def hashes(*values):
+    return [reference.value_hash(i, str(value).encode()) for i, value in enumerate(values)]
+
+
+def test_twin_records_differ_in_one_feature():
+    twins = reference.TwinRecords(3)
+    for record in range(2):
+        for married in ("yes", "no"):
+            twins.add(7, hashes(record, "x", married))
+    assert math.isnan(twins.signal(7))  # two records observed
+    twins.add(7, hashes(2, "x", "yes"))
+    twins.add(7, hashes(2, "y", "no"))  # two features at once
+    assert math.isnan(twins.signal(7))
+    twins.add(7, hashes(3, "x", "yes"))
+    twins.add(7, hashes(3, "x", "no"))
+    twins.add(7, hashes(3, "x", "unknown"))  # a record counts once
+    twins.add(7, hashes(3, "x", "no"))
+    assert twins.counts[7, 2] == 3 and twins.signal(7) == 3
+    assert math.isnan(twins.signal(8))
+
+
+def test_a_what_if_user_has_one_record():
+    twins = reference.TwinRecords(2)
+    for amount in range(100):
+        twins.add(1, hashes("person", amount))
+    assert twins.counts[1, 1] == 1
+
+
+def test_ordinary_features_of_wide_rows_are_sampled():
+    twins = reference.TwinRecords(128, sensitive=[5])
+    for record in range(600):
+        row = [record] * 128
+        twins.add(1, hashes(*row))
+        for feature in (5, 6):
+            twins.add(1, hashes(*row[:feature], "other", *row[feature + 1 :]))
+    assert twins.counts[1, 5] == 600
+    assert 4 * twins.counts[1, 6] == pytest.approx(600, rel=0.3)
+    assert math.isnan(reference.TwinRecords(513).signal(1))
+
+
+def dense_index(seed=1, q01=0.1, width=100):
+    rng = np.random.default_rng(seed)
+    normals, offsets = rng.normal(size=(4, 6, 64)), rng.uniform(size=(4, 6))
+    return reference.DenseNearIndex(normals, offsets, rng.normal(size=(16, 64)), q01, width)
+
+
+def test_pairs_at_q01_are_found_and_strangers_are_not():
+    rng = np.random.default_rng(5)
+    near = far = 0
+    for trial in range(200):
+        index = dense_index(trial)
+        s, step = rng.normal(size=64), rng.normal(size=64)
+        step /= np.linalg.norm(step)  # q01 sqrt(d) = 1
+        index.visit(s, "a", 0)
+        near += index.visit(s + step, "b", 1) is not None
+        far += index.visit(s + 5 * step, "c", 2) is not None
+    assert near >= 180
+    assert far == 0
+
+
+def test_owners_count_once_and_popular_inputs_weigh_nothing():
+    index, s = dense_index(), np.zeros(64)
+    assert index.visit(s, "p0", 0) is None
+    assert index.visit(s, "p0", 1) is None
+    assert index.visit(s, "p1", 2) == reference.Match("p0", True)
+    for time in range(100):
+        assert index.visit(s, f"p{time % 2}", 3 + time) == reference.Match(f"p{1 - time % 2}", True)
+    for i in range(2, 20):
+        assert index.visit(s, f"p{i}", 200 + i) == reference.Match("p1" if i == 2 else f"p{i - 1}", True)
+    assert index.visit(s, "p20", 300) == reference.Match("p19", False)
+
+
+def test_near_texts():
+    index = reference.TextNearIndex()
+    rng = np.random.default_rng(2)
+    signature = rng.integers(256, size=64)
+    other = signature.copy()
+    other[[0, 4, 20]] += 1
+    index.visit(signature % 256, "a", 0)
+    assert index.visit(other % 256, "b", 1) == reference.Match("a", True)
+    assert index.visit(rng.integers(256, size=64), "c", 2) is None
+
+
+def test_shared_inputs():
+    shared = reference.SharedInputs()
+    for i in range(15):
+        shared.add(reference.Match("b", True) if i < 4 else None)
+    assert math.isnan(shared.signal())
+    shared.add(reference.Match("b", False))
+    assert shared.signal() == 4 / 16
+    for _ in range(60):
+        shared.add(None)
+    assert shared.signal() == 0
+
+
+def test_clusters_need_eight_matches_and_end_after_a_week():
+    clusters = reference.PrincipalClusters()
+    for i in range(8):
+        clusters.match("a", "b", (i % 7, 0), i)
+    assert clusters.members("a", 10) == {"a"}
+    clusters.match("a", "b", (7, 0), 10)
+    assert clusters.members("a", 10) == {"a", "b"}
+    clusters.infrastructure_key("card", "b", DAY)
+    clusters.infrastructure_key("card", "c", DAY)
+    assert clusters.members("a", DAY) == {"a", "b", "c"}
+    assert clusters.members("a", 10 + 7 * DAY) == {"a"}
+    assert clusters.members("b", 10 + 7 * DAY) == {"b", "c"}
+    slow = reference.PrincipalClusters()
+    for i in range(20):
+        slow.match("a", "b", (i, 0), i * 0.2 * DAY)
+    assert slow.members("a", 4 * DAY) == {"a"}
+
+
+def test_masks():
+    text = 'Rate "good film" from 1 to 10, see https://a.example/x?y=1 or mail me@x.example. ```code 3```'
+    assert reference.masked(text) == ("Rate \ue003 from \ue005 to \ue005, see \ue001 or mail \ue002. \ue000")
+    assert reference.masked("don't, can't " + "z" * 41) == "don't, can't \ue004"
+
+
+PROMPT = "Please grade the following essay on a scale from one to ten and explain in detail {} your reasons."
+
+
+def test_one_template_with_other_slots():
+    a, b = (reference.simhash(PROMPT.format(f'"{slot}"')) for slot in ("An essay.", "Another, longer one 5."))
+    assert a == b
+    assert reference.hamming(a, reference.simhash("Write a poem about the sea in four short lines.")) > 3
+    assert reference.simhash("hello") != reference.simhash("world")
+
+
+def test_template_principals_are_young():
+    templates = reference.Templates()
+    for i in range(6):
+        age = 3 * DAY if i else 30 * DAY
+        assert templates.visit(0b111, f"p{i}", 100 * DAY - age, 100 * DAY + i) == 0
+    assert templates.visit(0, "p1", 97 * DAY, 100 * DAY) == 0  # three bits
+    assert templates.visit(0b1111 << 8, "p1", 97 * DAY, 100 * DAY) == 1
+    assert templates.principals(0, 100 * DAY + 10) == 5
+    assert templates.principals(0, 101 * DAY + 3.5) == 2
+
+
+def test_space_saving():
+    counter = reference.SpaceSaving()
+    for item in [1, 1, 2, 2, 3, 4, 5]:
+        counter.add(item)
+    assert counter.counts == {1: 2, 2: 2, 4: 1, 5: 2} and counter.total == 7
+
+
+def test_template_share():
+    share = reference.TemplateShare(100.0)
+    for i in range(20):
+        assert math.isnan(share.signal(50.0))
+        share.add(0 if i < 15 else i, 50.0)
+    assert share.signal(50.0) == 0.75
+    for _ in range(20):
+        share.add(0, 150.0)
+    assert share.signal(150.0) == pytest.approx((20 + 0.5 * 15) / (20 + 0.5 * 20))
+    assert math.isnan(share.signal(350.0))
+
+
+def test_fourier_features_have_norm_one_and_approximate_kernels():
+    rng = np.random.default_rng(3)
+    normals = rng.normal(size=(128, 64))
+    a, b = rng.normal(size=64) / 8, rng.normal(size=64) / 8
+    x, y = (reference.fourier_features(s, normals, 1.0) for s in (a, b))
+    assert np.linalg.norm(x) == pytest.approx(1)
+    squared = ((a - b) ** 2).sum()
+    kernel = np.mean([math.exp(-squared / (2 * sigma**2)) for sigma in (0.5, 1, 2, 4)])
+    assert x @ y == pytest.approx(kernel, abs=0.15)
+
+
+def test_the_discrepancy_is_the_unbiased_one():
+    rng = np.random.default_rng(4)
+    block = rng.normal(size=(10, 256))
+    block /= np.linalg.norm(block, axis=1)[:, None]
+    reference_mean = rng.normal(size=256) / 100
+    pairs = np.mean([block[i] @ block[j] for i in range(10) for j in range(10) if i != j])
+    expected = pairs - 2 * np.mean(block @ reference_mean) + 0.5
+    assert reference.squared_discrepancy(block, reference_mean, 0.5) == pytest.approx(expected)
+
+
+def test_blocks_of_another_topic():
+    rng = np.random.default_rng(5)
+    normals = rng.normal(size=(128, 64))
+
+    def features(centre, n):
+        return [reference.fourier_features(centre + rng.normal(size=64) / 8, normals, 1.4) for _ in range(n)]
+
+    usual = features(np.zeros(64), 2000)
+    mean = np.mean(usual, axis=0)
+    k_ref = float(mean @ mean)
+    benign = [reference.squared_discrepancy(np.array(usual[i : i + 100]), mean, k_ref) for i in range(0, 2000, 100)]
+    limit = max(benign) * 2
+    track = reference.WindowDiscrepancy(mean, k_ref, {100: limit, 1500: limit})
+    for x in usual[:99]:
+        track.add(x)
+    assert math.isnan(track.signal())
+    track.add(usual[99])
+    assert track.signal() < 1
+    for x in features(np.full(64, 0.3), 100):
+        track.add(x)
+    assert track.signal() > 1
+    assert reference.discrepancy_limit([1.0, 2.0, 3.0]) == 8
+    assert reference.discrepancy_limit([i / 1000 for i in range(1001)]) == pytest.approx(0.999)
+
+
+def test_logprob_harvest():
+    thief, honest = reference.LogprobHarvest(300.0), reference.LogprobHarvest(300.0)
+    for i in range(60):
+        thief.add((1, 1), range(5 * i, 5 * i + 5), float(i))
+        honest.add((i, 0), [1, 2, 3], float(i))
+    assert thief.signal(60.0) == 60
+    assert honest.signal(60.0) == 1
+    assert honest.signal(1000.0) == pytest.approx(3 / 20, rel=0.1)
+
+
+def test_known_probes():
+    probes = [reference.Probe("llm", f"q{i}", (i, 0), 0b1111 << 8 * i) for i in range(8)]
+    known = reference.KnownProbes([*probes, reference.Probe("other", "x", (99, 0), 2**63 - 1)])
+    known.add((0, 0), 2**64 - 1, 0.0)
+    known.add((50, 0), (0b1111 << 8) ^ 1, 10.0)
+    known.add((50, 0), (0b1111 << 8) ^ 1, 11.0)
+    known.add((99, 0), 0x123456789ABCDEF, 12.0)
+    assert known.signal(12.0) == 2
+    assert known.signal(DAY + 1) == 1
+    assert known.signal(3 * DAY) == 0
+
+
+def test_label_discovery():
+    found = reference.LabelDiscovery(lambda n: n / 4)
+    for i in range(16):
+        assert math.isnan(found.signal())
+        found.add(i % 8)
+    assert found.signal() == 2
+
+
+def test_a_shift_from_the_own_past():
+    rng = np.random.default_rng(6)
+    track = reference.BaselineShift()
+    for hour in range(10 * 24):
+        for i in range(10):
+            track.add(hour * 3600.0 + 60 * i, similarity=float(rng.normal(0.5, 0.1)), cost=100.0)
+        if hour == 7 * 24 - 1:
+            assert math.isnan(track.signal(hour * 3600.0))
+    before = track.signal(10 * DAY)
+    assert before < 8
+    for hour in range(10 * 24, 10 * 24 + 5):
+        track.add(hour * 3600.0, similarity=0.95)
+    assert track.signal(11 * DAY) > 8
+    assert track.series["low_margin"].hours == 0
+
+
+def test_cusum_by_hand():
+    series = reference.HourlyCusum()
+    for x in (1.0, 3.0):
+        series.values.append(x)
+        series.close(mature=False)
+    assert (series.mean, series.variance) == (2.0, 1.0)
+    series.values.append(5.0)
+    series.close(mature=True)
+    assert series.cusum == 2.5

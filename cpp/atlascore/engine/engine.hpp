@@ -117,6 +117,7 @@ class Engine;
 struct Binding {
     struct Plan {
         signal::Signal signal;
+        signal::Source source;
         signal::Scope scope;
         std::uint8_t horizon;  // index of the window among the region's horizons
         double window;

@@ -110,7 +110,7 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
     for (std::size_t i = 0; i < plans.size(); ++i) {
         const Binding::Plan& plan = plans[i];
         double& value = pass.decision.signals[i];
-        switch (signal::info(plan.signal).source) {
+        switch (plan.source) {
             case Source::count:
                 if (counted == nullptr || counted->scope != plan.scope || counted->horizon != plan.horizon) {
                     count = plan.scope == signal::Scope::track

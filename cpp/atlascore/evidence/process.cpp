@@ -89,13 +89,16 @@ unsigned update_shared(std::span<std::uint64_t, component_room> words, const Obs
 Reading read(std::span<const std::uint64_t, component_room> words, double now, bool row) noexcept {
     const std::uint32_t seconds = seconds_of(now);
     double r[family_count] = {};
+    bool any = false;
     for (const ComponentInfo& c : components()) {
         const std::uint64_t word =
             std::atomic_ref(const_cast<std::uint64_t&>(words[static_cast<std::size_t>(c.id)]))
                 .load(std::memory_order_relaxed);
+        any |= word != 0;
         if (word != 0) r[static_cast<std::size_t>(c.family)] += c.weight * std::exp(decayed(word, seconds));
     }
     Reading reading{};
+    if (!any) return reading;
     double sum = 0;
     unsigned strict = 0;
     for (const FamilyInfo& f : families()) {

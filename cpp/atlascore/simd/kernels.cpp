@@ -289,6 +289,50 @@ void EqualBytes(const std::uint8_t* x, const std::uint8_t* rows, std::size_t str
     }
 }
 
+// One byte a lane for each of eight bits: 1 where it is set.
+template <class D>
+HWY_INLINE hn::Vec<D> spread_bits(D d, hn::Vec<D> bits) {
+    auto v = hn::And(bits, hn::Set(d, 0xFF));
+    v = hn::Or(v, hn::ShiftLeft<8>(v));
+    v = hn::Or(v, hn::ShiftLeft<16>(v));
+    v = hn::Or(v, hn::ShiftLeft<32>(v));
+    // Bit i of byte i is left; the sum carries it to the top of its byte.
+    v = hn::Add(hn::And(v, hn::Set(d, 0x8040201008040201u)), hn::Set(d, 0x00406070787C7E7Fu));
+    return hn::And(hn::ShiftRight<7>(v), hn::Set(d, 0x0101010101010101u));
+}
+
+void TallyOutcomes(const std::uint64_t* a, const std::uint64_t* b, const OutcomeTags& tags, std::uint32_t now,
+                   std::uint32_t window, unsigned summed, OutcomeTally* out) {
+    constexpr std::size_t places = 64;
+    const hn::CappedTag<std::uint64_t, 8> d;
+    const auto low_half = hn::Set(d, 0xFFFFFFFFu), byte = hn::Set(d, 0xFF), zero = hn::Zero(d);
+    const auto current = hn::Set(d, tags.current), before = hn::Set(d, tags.before);
+    const auto split = hn::Set(d, tags.split), valid = hn::Set(d, tags.valid);
+    const auto omitted = hn::Set(d, tags.omitted), at_now = hn::Set(d, now), span = hn::Set(d, window);
+    const auto summed_flag = hn::Set(d, std::uint64_t{1} << (32 + summed));
+    auto first = zero, second = zero, values = zero, queries = zero;
+    for (std::size_t i = 0; i < places; i += hn::Lanes(d)) {
+        const auto place = hn::Iota(d, i);
+        const auto x = hn::LoadU(d, a + i), y = hn::LoadU(d, b + i);
+        const auto tag = hn::IfThenElse(hn::Lt(place, split), current, before);
+        const auto age = hn::And(hn::Sub(at_now, hn::And(x, low_half)), low_half);
+        auto counts = hn::And(hn::Eq(hn::ShiftRight<56>(x), tag), hn::Eq(hn::ShiftRight<56>(y), tag));
+        counts = hn::And(counts, hn::And(hn::Lt(age, span), hn::Lt(place, valid)));
+        counts = hn::And(counts, hn::Ne(place, omitted));
+        const auto flags = hn::IfThenElseZero(counts, x);
+        first = hn::Add(first, spread_bits(d, hn::ShiftRight<32>(flags)));
+        second = hn::Add(second, spread_bits(d, hn::ShiftRight<40>(flags)));
+        const auto adds = hn::Ne(hn::And(flags, summed_flag), zero);
+        values = hn::Add(values, hn::IfThenElseZero(adds, hn::And(hn::ShiftRight<48>(y), byte)));
+        queries = hn::Add(queries, hn::IfThenElseZero(counts, hn::Set(d, 1)));
+    }
+    const std::uint64_t sums[2] = {hn::GetLane(hn::SumOfLanes(d, first)),
+                                   hn::GetLane(hn::SumOfLanes(d, second))};
+    std::memcpy(out->flags, sums, sizeof sums);
+    out->values = static_cast<std::uint32_t>(hn::GetLane(hn::SumOfLanes(d, values)));
+    out->queries = static_cast<std::uint32_t>(hn::GetLane(hn::SumOfLanes(d, queries)));
+}
+
 void Hamming(std::uint64_t x, const std::uint64_t* words, std::size_t count, std::uint32_t* out) {
     for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<std::uint32_t>(std::popcount(x ^ words[i]));
 }
@@ -321,6 +365,7 @@ HWY_EXPORT(SquaredDistances);
 HWY_EXPORT(UnpackHalves);
 HWY_EXPORT(FourDots);
 HWY_EXPORT(EqualBytes);
+HWY_EXPORT(TallyOutcomes);
 HWY_EXPORT(Hamming);
 HWY_EXPORT(MinMerge);
 
@@ -465,6 +510,13 @@ void four_dots(const float* vectors, const std::uint16_t* rows, std::size_t coun
 void equal_bytes(const std::uint8_t* x, const std::uint8_t* rows, std::size_t stride, std::size_t count,
                  std::uint32_t* out) noexcept {
     HWY_DYNAMIC_DISPATCH(EqualBytes)(x, rows, stride, count, out);
+}
+
+OutcomeTally tally_outcomes(const std::uint64_t* a, const std::uint64_t* b, const OutcomeTags& tags,
+                            std::uint32_t now, std::uint32_t window, unsigned summed) noexcept {
+    OutcomeTally tally;
+    HWY_DYNAMIC_DISPATCH(TallyOutcomes)(a, b, tags, now, window, summed, &tally);
+    return tally;
 }
 
 void hamming(std::uint64_t x, const std::uint64_t* words, std::size_t count, std::uint32_t* out) noexcept {

@@ -88,6 +88,26 @@ std::size_t keep_candidates(std::uint64_t* hashes, std::size_t count, const std:
 // into[i] = min(into[i], from[i]).
 void min_merge(std::uint64_t* into, const std::uint64_t* from, std::size_t count) noexcept;
 
+// --- outcomes ------------------------------------------------------------------------------------
+
+// A ring of 64 outcomes, two words each:
+//   a   tag 8 | flags 24 | time 32          b   tag 8 | value 8 | 48 more
+// An outcome counts when both tags are what its place in the ring has, and it is younger than the window.
+struct OutcomeTags {
+    std::uint8_t current, before;  // of the places below `split`, of those from it on
+    std::uint32_t split;
+    std::uint32_t valid;    // places from here on were never written
+    std::uint32_t omitted;  // this place does not count; 64: none
+};
+struct OutcomeTally {
+    std::uint8_t flags[16];  // outcomes with each of the lower 16 flags
+    std::uint32_t queries;   // outcomes that count
+    std::uint32_t values;    // sum over those with flag `summed`
+};
+// Reads words that others may be writing. 60 ns without vectors, 15 with 256 bits.
+OutcomeTally tally_outcomes(const std::uint64_t* a, const std::uint64_t* b, const OutcomeTags& tags,
+                            std::uint32_t now, std::uint32_t window, unsigned summed) noexcept;
+
 // --- text ----------------------------------------------------------------------------------------
 
 // Bytes before the first one >= 0x80.

@@ -288,3 +288,74 @@ TEST_CASE("hashes of five-byte windows are equal on every target") {
         CHECK(hashes == expected);
     });
 }
+
+TEST_CASE("one half at a time is what 64 at a time are") {
+    auto values = random_floats(64, 12);
+    values[0] = 1e6f;
+    values[1] = -1e6f;
+    values[2] = 0x1.8p-24f;
+    values[3] = -0.0f;
+    std::uint16_t halves[64];
+    float back[64];
+    on_every_target([&] {
+        simd::pack_halves(values.data(), halves);
+        simd::unpack_halves(halves, back);
+        for (int i = 0; i < 64; ++i) {
+            CHECK(simd::to_half(values[i]) == halves[i]);
+            CHECK(simd::from_half(halves[i]) == back[i]);
+            CHECK(back[i] == half_value(halves[i]));
+        }
+    });
+}
+
+TEST_CASE("four products with every row") {
+    const auto vectors = random_floats(4 * 64, 13), values = random_floats(64 * 7, 14);
+    std::vector<std::uint16_t> rows(64 * 7);
+    for (int row = 0; row < 7; ++row) simd::pack_halves(values.data() + 64 * row, rows.data() + 64 * row);
+    on_every_target([&] {
+        float products[4 * 7];
+        simd::four_dots(vectors.data(), rows.data(), 7, products);
+        for (int row = 0; row < 7; ++row) {
+            for (int v = 0; v < 4; ++v) {
+                double sum = 0;
+                for (int i = 0; i < 64; ++i) sum += vectors[64 * v + i] * half_value(rows[64 * row + i]);
+                CHECK(products[4 * row + v] == doctest::Approx(sum).epsilon(1e-4));
+            }
+        }
+    });
+}
+
+TEST_CASE("outcomes of a ring are tallied as one by one") {
+    std::mt19937_64 random(15);
+    for (int round = 0; round < 200; ++round) {
+        std::uint64_t a[64], b[64];
+        simd::OutcomeTags tags{static_cast<std::uint8_t>(random() % 3), static_cast<std::uint8_t>(random() % 3),
+                               static_cast<std::uint32_t>(random() % 64), 64,
+                               static_cast<std::uint32_t>(random() % 70)};
+        if (round % 4 == 0) tags.valid = tags.split;
+        const auto now = static_cast<std::uint32_t>(random());
+        for (int i = 0; i < 64; ++i) {
+            const std::uint32_t time = now - static_cast<std::uint32_t>(random() % 2000) + 300;
+            a[i] = (random() % 3) << 56 | (random() & 0xFFFFFF) << 32 | time;
+            b[i] = (random() % 3) << 56 | (random() & 0xFFFFFFFFFFFFFF);
+        }
+        simd::OutcomeTally expected{};
+        for (std::uint32_t i = 0; i < tags.valid; ++i) {
+            const std::uint64_t tag = i < tags.split ? tags.current : tags.before;
+            const bool counts = a[i] >> 56 == tag && b[i] >> 56 == tag && i != tags.omitted &&
+                                now - static_cast<std::uint32_t>(a[i]) < 1000;
+            if (!counts) continue;
+            ++expected.queries;
+            for (int bit = 0; bit < 16; ++bit) {
+                expected.flags[bit] = static_cast<std::uint8_t>(expected.flags[bit] + (a[i] >> (32 + bit) & 1));
+            }
+            if (a[i] >> 34 & 1) expected.values += b[i] >> 48 & 255;
+        }
+        on_every_target([&] {
+            const simd::OutcomeTally tally = simd::tally_outcomes(a, b, tags, now, 1000, 2);
+            CHECK(tally.queries == expected.queries);
+            CHECK(tally.values == expected.values);
+            for (int bit = 0; bit < 16; ++bit) CHECK(tally.flags[bit] == expected.flags[bit]);
+        });
+    }
+}

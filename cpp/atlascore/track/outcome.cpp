@@ -1,7 +1,6 @@
 #include "atlascore/track/outcome.hpp"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -41,62 +40,46 @@ float distance_in(std::uint64_t pair) noexcept {
     return simd::from_half(static_cast<std::uint16_t>(pair >> 40));
 }
 
-// One counter of 8 bits a flag, side by side in two words, so that an outcome costs two additions and no
-// branch; what an outcome is follows no pattern that a processor could learn.
-constexpr std::array<std::uint64_t, 256> spread = [] {
-    std::array<std::uint64_t, 256> table{};
-    for (std::uint64_t byte = 0; byte < 256; ++byte) {
-        for (unsigned bit = 0; bit < 8; ++bit) table[byte] |= (byte >> bit & 1) << 8 * bit;
-    }
-    return table;
-}();
-
-// What follows from several flags is counted in the place of `calibrated`: queries that are comparable and no
-// duplicates.
-constexpr std::array<std::uint8_t, 256> first_flags = [] {
-    std::array<std::uint8_t, 256> table{};
-    for (unsigned flags = 0; flags < 256; ++flags) {
-        const bool original = (flags & comparable) != 0 && (flags & duplicate) == 0;
-        table[flags] = static_cast<std::uint8_t>((flags & ~std::uint32_t{calibrated}) |
-                                                 (original ? std::uint32_t{calibrated} : 0));
-    }
-    return table;
-}();
-
-struct Tally {
-    std::uint64_t first = 0, second = 0, survival = 0, queries = 0;
-
-    void add(std::uint64_t flag_bits, std::uint64_t survival_byte, std::uint64_t mask) noexcept {
-        first += spread[first_flags[flag_bits & 255]] & mask;
-        second += spread[flag_bits >> 8 & 255] & mask;
-        survival += survival_byte & (0 - (flag_bits >> 2 & 1)) & mask;
-        queries += 1 & mask;
-    }
-    double count(OutcomeFlag flag) const noexcept {
-        const auto bit = static_cast<unsigned>(std::countr_zero(static_cast<std::uint32_t>(flag)));
-        return static_cast<double>((bit < 8 ? first : second) >> 8 * (bit % 8) & 255);
-    }
-};
-static_assert(compared == 1u << 2);
-
 double ratio(double part, double whole, std::uint32_t minimum) noexcept {
     return whole < minimum ? missing : part / whole;
 }
 
-WindowSummary summary_of(const Tally& t) noexcept {
+unsigned bit_of(OutcomeFlag flag) noexcept {
+    return static_cast<unsigned>(std::countr_zero(static_cast<std::uint32_t>(flag)));
+}
+
+WindowSummary summary_of(const simd::OutcomeTally& t) noexcept {
+    const auto count = [&t](OutcomeFlag flag) { return static_cast<double>(t.flags[bit_of(flag)]); };
     return {
-        .similarity_score =
-            ratio(static_cast<double>(t.survival) / 255.0, t.count(compared), minimum_outcomes),
-        .near_ratio = ratio(t.count(near_pair), t.count(calibrated), minimum_outcomes),
-        .duplicate_ratio = ratio(t.count(duplicate), static_cast<double>(t.queries), minimum_outcomes),
-        .label_flip_rate = ratio(t.count(flip), t.count(tested), minimum_outcomes),
-        .near_margin_share = ratio(t.count(near_low_margin), t.count(near_margin), minimum_margins),
-        .halving_hits = t.count(halving),
-        .collinear_flips = t.count(between_labels),
-        .score_ascents = std::max(t.count(descent), t.count(ascent)),
-        .near_pairs = t.count(near_pair),
+        .similarity_score = ratio(t.values / 255.0, count(compared), minimum_outcomes),
+        .near_ratio = ratio(count(near_pair), count(original), minimum_outcomes),
+        .duplicate_ratio = ratio(count(duplicate), t.queries, minimum_outcomes),
+        .label_flip_rate = ratio(count(flip), count(tested), minimum_outcomes),
+        .near_margin_share = ratio(count(near_low_margin), count(near_margin), minimum_margins),
+        .halving_hits = count(halving),
+        .collinear_flips = count(between_labels),
+        .score_ascents = std::max(count(descent), count(ascent)),
     };
 }
+
+#if defined(__SANITIZE_THREAD__)
+// The kernel reads words that may be written meanwhile, each of them whole. The thread sanitizer cannot know
+// that, so under it they are copied one by one.
+simd::OutcomeTally tally(const OutcomeRing& ring, const simd::OutcomeTags& tags, std::uint32_t now,
+                         std::uint32_t window) noexcept {
+    std::uint64_t a[outcome_count], b[outcome_count];
+    for (std::size_t i = 0; i < outcome_count; ++i) {
+        a[i] = shared_load(ring.flags[i]);
+        b[i] = shared_load(ring.labels[i]);
+    }
+    return simd::tally_outcomes(a, b, tags, now, window, bit_of(compared));
+}
+#else
+simd::OutcomeTally tally(const OutcomeRing& ring, const simd::OutcomeTags& tags, std::uint32_t now,
+                         std::uint32_t window) noexcept {
+    return simd::tally_outcomes(ring.flags, ring.labels, tags, now, window, bit_of(compared));
+}
+#endif
 
 }  // namespace
 
@@ -168,24 +151,26 @@ bool OutcomeRing::holds_digest(std::uint64_t owner, std::uint32_t digest) const 
 
 WindowSummary OutcomeRing::summary(std::uint64_t owner, double now, double window,
                                    const Entry* pending) const noexcept {
-    const std::uint32_t last = end();
-    const std::uint32_t most = outcome_count - (pending != nullptr);
-    const std::uint32_t count = std::min<std::uint32_t>(last, most);
-    const std::uint32_t now_ticks = ticks(now);
+    const std::uint32_t last = end(), split = last % outcome_count;
+    simd::OutcomeTags tags;
+    tags.current = static_cast<std::uint8_t>(tag_of(last, owner));
+    tags.before = static_cast<std::uint8_t>(tag_of(last - outcome_count, owner));
+    tags.split = split;
+    tags.valid = last < outcome_count ? last : static_cast<std::uint32_t>(outcome_count);
+    // The pending one takes the place of the oldest.
+    tags.omitted = pending != nullptr && last >= outcome_count ? split : static_cast<std::uint32_t>(outcome_count);
     const auto window_ticks =
         static_cast<std::uint32_t>(std::ceil(std::clamp(window * ticks_per_second, 0.0, 2147483647.0)));
-    Tally tally;
-    if (pending != nullptr) tally.add(pending->flags, pending->survival, ~std::uint64_t{0});
-    for (std::uint32_t ticket = last - count; ticket != last; ++ticket) {
-        const std::size_t at = ticket % outcome_count;
-        const std::uint64_t flag = shared_load(flags[at]), label = shared_load(labels[at]);
-        const std::uint64_t tag = tag_of(ticket, owner);
-        // As unsigned numbers, outcomes of the future are too old.
-        const bool counts = (flag >> 56 == tag) & (label >> 56 == tag) &
-                            (now_ticks - static_cast<std::uint32_t>(flag) < window_ticks);
-        tally.add(flag >> 32, label >> 48 & 255, 0 - static_cast<std::uint64_t>(counts));
+    // As unsigned numbers, outcomes of the future are too old.
+    simd::OutcomeTally sum = tally(*this, tags, ticks(now), window_ticks);
+    if (pending != nullptr) {
+        for (unsigned bit = 0; bit < std::size(sum.flags); ++bit) {
+            sum.flags[bit] = static_cast<std::uint8_t>(sum.flags[bit] + (pending->flags >> bit & 1));
+        }
+        sum.values += (pending->flags & compared) != 0 ? pending->survival : 0;
+        ++sum.queries;
     }
-    return summary_of(tally);
+    return summary_of(sum);
 }
 
 float OutcomeRing::median_near_distance(std::uint32_t before, std::uint64_t owner) const noexcept {

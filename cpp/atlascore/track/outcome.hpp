@@ -31,7 +31,7 @@ enum OutcomeFlag : std::uint32_t {
     halving = 1u << 4,
     between_labels = 1u << 5,
     sparse_pair = 1u << 6,
-    calibrated = 1u << 7,
+    original = 1u << 7,  // comparable and no duplicate
     // from the response
     answered = 1u << 8,
     tested = 1u << 9,  // the labels of the near pair have been compared
@@ -52,7 +52,6 @@ struct WindowSummary {
     double halving_hits;       // queries
     double collinear_flips;    // queries
     double score_ascents;      // climb hits, the larger of descents and ascents
-    double near_pairs;
 };
 
 struct OutcomeRing {

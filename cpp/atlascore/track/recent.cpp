@@ -39,6 +39,7 @@ bool contains(const Candidates& c, std::size_t count, std::uint32_t digest) noex
 Candidates find_candidates(const HotSlab& slab, std::uint16_t space, std::uint32_t digest) noexcept {
     Candidates c;
     c.recent = std::min<std::size_t>(shared_load(slab.recent_head), recent_count);
+    std::uint64_t seen = 0;  // one bit of 64 for each digest so far: most that are new need no search
     for (std::size_t i = 0; i < history_count; ++i) {
         const bool used = i < c.recent || i >= first_kept;
         c.sequences[i] = used ? published(slab.meta[i], space) : 0;
@@ -46,7 +47,9 @@ Candidates find_candidates(const HotSlab& slab, std::uint16_t space, std::uint32
         c.copies[i] = false;
         if (c.sequences[i] == 0) continue;
         c.duplicate |= c.keys[i].digest == digest;
-        c.copies[i] = i >= first_kept && contains(c, i, c.keys[i].digest);
+        const std::uint64_t bit = std::uint64_t{1} << (c.keys[i].digest & 63);
+        c.copies[i] = i >= first_kept && (seen & bit) != 0 && contains(c, i, c.keys[i].digest);
+        seen |= bit;
         c.distinct += !c.copies[i];
     }
     return c;
@@ -119,6 +122,13 @@ bool read_linear(const HotSlab& slab, std::size_t at, const Candidates& c, std::
     return true;
 }
 
+// The same in whatever state it is: for what is verified before it counts.
+void peek_linear(const HotSlab& slab, std::size_t at, float* out) noexcept {
+    std::uint64_t words[linear_size / 4];
+    for (std::size_t i = 0; i < std::size(words); ++i) words[i] = shared_load(slab.rows[at].words[i]);
+    simd::unpack_halves(reinterpret_cast<const std::uint16_t*>(words), out);
+}
+
 struct BracketSearch {
     Between found;
     bool tested = false;   // pairs of different labels above the limit of precision
@@ -136,13 +146,14 @@ BracketSearch find_bracket(const HotSlab& slab, const Sketch& sketch, const Cand
     const float least = std::max(shortest * shortest, std::numeric_limits<float>::min());
     std::size_t nearest[bracket_neighbours];
     const std::size_t neighbours = nearest_four(c, raws, nearest);
-    alignas(64) float points[bracket_neighbours][linear_size];
     alignas(64) float steps[bracket_neighbours][linear_size] = {};
     float along[bracket_neighbours] = {}, lengths[bracket_neighbours] = {};
+    std::uint16_t labels[bracket_neighbours] = {};
     for (std::size_t j = 0; j < neighbours; ++j) {
-        if (c.keys[nearest[j]].label == 0 || raws[nearest[j]] < least) continue;
-        if (!read_linear(slab, nearest[j], c, o.owner, points[j])) continue;
-        for (std::size_t i = 0; i < linear_size; ++i) steps[j][i] = x[i] - points[j][i];
+        labels[j] = c.keys[nearest[j]].label;
+        if (labels[j] == 0 || raws[nearest[j]] < least) continue;
+        peek_linear(slab, nearest[j], steps[j]);
+        for (std::size_t i = 0; i < linear_size; ++i) steps[j][i] = x[i] - steps[j][i];
         along[j] = simd::dot(steps[j], x, linear_size);
         lengths[j] = std::sqrt(raws[nearest[j]]);
     }
@@ -151,19 +162,26 @@ BracketSearch find_bracket(const HotSlab& slab, const Sketch& sketch, const Cand
     four_products(steps[0], slab.rows + first_kept, history_count - first_kept, products[first_kept]);
     std::size_t best = bracket_neighbours;  // the bracket that is kept: of the nearest j, with the nearest k
     for (std::size_t k = 0; k < history_count; ++k) {
-        if (c.sequences[k] == 0 || c.keys[k].label == 0) continue;
-        const float length = std::sqrt(raws[k]);
-        for (std::size_t j = 0; j < neighbours; ++j) {
-            const std::uint16_t label = c.keys[nearest[j]].label;
-            if (label == 0 || label == c.keys[k].label) continue;
-            const bool resolved = lengths[j] > 0 && raws[k] >= least;
-            search.tested |= resolved;
-            search.dropped |= !resolved;
-            const float projected = products[k][j] - along[j];
-            if (!resolved || projected < bracket_filter * lengths[j] * length) continue;
-            float end[linear_size];
+        const std::uint16_t label = c.keys[k].label;
+        if (c.sequences[k] == 0 || label == 0) continue;
+        const bool far_enough = raws[k] >= least;
+        const float length = bracket_filter * std::sqrt(raws[k]);
+        unsigned passing = 0, opposite = 0, resolved = 0;
+        for (std::size_t j = 0; j < bracket_neighbours; ++j) {
+            const unsigned bit = 1u << j;
+            opposite |= (labels[j] != 0) & (labels[j] != label) ? bit : 0;
+            resolved |= lengths[j] > 0 ? bit : 0;
+            passing |= products[k][j] - along[j] >= lengths[j] * length ? bit : 0;
+        }
+        resolved = far_enough ? resolved & opposite : 0;
+        search.tested |= resolved != 0;
+        search.dropped |= resolved != opposite;
+        for (unsigned left = resolved & passing; left != 0; left &= left - 1) {
+            const auto j = static_cast<std::size_t>(std::countr_zero(left));
+            float start[linear_size], end[linear_size];
+            if (!read_linear(slab, nearest[j], c, o.owner, start)) continue;
             if (!read_linear(slab, k, c, o.owner, end)) continue;
-            const Between b = between(x, points[j], end, shortest);
+            const Between b = between(x, start, end, shortest);
             if (!b.between) continue;
             search.found.between = true;
             search.found.midpoint |= b.midpoint;
@@ -323,7 +341,7 @@ OutcomeRing::Entry Observation::outcome() const noexcept {
     flag(halving, track::halving);
     flag(between, track::between_labels);
     flag(sparse, sparse_pair);
-    flag(calibrated, track::calibrated);
+    flag(comparable && !duplicate, original);
     if (compared)
         entry.survival = static_cast<std::uint8_t>(std::lround(std::clamp(survival, 0.0f, 1.0f) * 255.0f));
     entry.digest = static_cast<std::uint32_t>(digest_tag);

@@ -98,7 +98,7 @@ struct Answered {
     std::uint16_t best_score = 0;  // its place, plus one; 0 not known
     bool has_margin = false;
     bool low_margin = false;
-    std::span<const double> scores;
+    std::span<const double> scores{};
 };
 
 // What an answer has shown: tests of near pairs whose second label it brought, and a step of a climb.

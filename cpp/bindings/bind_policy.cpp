@@ -119,6 +119,11 @@ policy::Response response_of(const py::dict& entry) {
             policy::Duration{py::cast<double>(duration["first"]), py::cast<double>(duration["factor"]),
                              py::cast<double>(duration["max"]), py::cast<double>(duration["forget"])};
     }
+    if (!entry["block_delay"].is_none()) {
+        const auto delay = py::cast<py::dict>(entry["block_delay"]);
+        response.delay =
+            policy::BlockDelay{py::cast<double>(delay["p"]), py::cast<std::uint32_t>(delay["max"])};
+    }
     return response;
 }
 

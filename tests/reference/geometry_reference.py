@@ -18,7 +18,9 @@ Readings of the specification
 - Sparse differences are taken between stored forms, fp16 on both sides: an unchanged coordinate is exactly zero
   there, whatever its size. (An fp16 rounding error passes 1e-3 from |s_i| = 4 on.)
 - A pair without any non-zero coordinate is not sparse.
-- Once per coordinate: a difference that touches no coordinate is within every mask.
+- Once per coordinate: the coordinates of a hit are the one or two that hold nearly all of the difference to the
+  nearest neighbour, not those that differ at all: what adds nothing to a line does not make it another. A
+  difference that has no coordinate is within every mask.
 - Of a single score p in [0, 1] the scores are (1 - p, p). Scores sum to 1 within 1e-3.
 - The variance of a coordinate is floored at 1e-6, so that unused coordinates of narrow inputs add nothing.
 - A cluster counts its founder, the neighbour of the query that founds it. k is the number of members before the
@@ -187,6 +189,19 @@ def coordinates(a: Vector, b: Vector) -> int:
     """The non-zero coordinates of a difference as a mask of 64 bits."""
     steps = displacement(stored(a), stored(b))
     return sum(1 << at for at, step in enumerate(steps) if abs(step) > NON_ZERO)
+
+
+def dominant_coordinates(a: Vector, b: Vector) -> int:
+    """The one or two coordinates with 98 % of the squared difference (a line has a cosine of 0.99) as a mask; all of
+    them when it takes more, none when there is no difference."""
+    squares = displacement(stored(a), stored(b)) ** 2
+    order = np.argsort(-squares, kind="stable")
+    if squares.sum() == 0:
+        return 0
+    for count in (1, 2):
+        if squares[order[:count]].sum() >= COLLINEAR**2 * squares.sum():
+            return sum(1 << int(at) for at in order[:count])
+    return 2 ** len(squares) - 1
 
 
 def coordinate_count(mask: int) -> int:

@@ -431,10 +431,12 @@ class Replay:
 
 
 def robust_scale(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Median and IQR / 1.349 of each column, floored at a thousandth of its range, or of the whole range."""
+    """Median of each column, and the largest of IQR / 1.349, standard deviation and a sixth of the range; for a
+    column that never changed a sixth of the range of all."""
     low, center, high = np.quantile(rows.astype(np.float64), [0.25, 0.5, 0.75], axis=0)
-    spread = np.maximum((high - low) / 1.349, 1e-3 * (rows.max(axis=0) - rows.min(axis=0)))
-    floor = 1e-3 * float(rows.max() - rows.min()) or 1.0
+    spread = np.maximum((high - low) / 1.349, (rows.max(axis=0) - rows.min(axis=0)) / 6)
+    spread = np.maximum(spread, rows.astype(np.float64).std(axis=0))
+    floor = float(rows.max() - rows.min()) / 6 or 1.0
     return center, np.where(spread > 0, spread, floor)
 
 

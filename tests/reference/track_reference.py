@@ -442,7 +442,9 @@ class TrackReference:
     def observe_line_search(self, handle: Handle, observations: dict[str, bool | None], now: float) -> None:
         assert handle.outcome is not None
         neighbour = handle.seen.neighbour
-        touched = geometry.coordinates(neighbour.stored, handle.sketch.query) if neighbour is not None else 0
+        touched = 2**64 - 1
+        if neighbour is not None:
+            touched = geometry.dominant_coordinates(neighbour.stored, handle.sketch.query)
         again = neighbour is not None and geometry.bisected_before(touched, self.bisected.at(now))
         for name, hit in observations.items():
             if hit:

@@ -255,6 +255,61 @@ def test_record_and_a_response_rule(engine, route):
     assert engine.stats()["records"] == 4
 
 
+DELAYED = """
+version: 1
+mode: {mode}
+rules: {{paths: [builtin]}}
+responses:
+  - name: refuse
+    match: {{rule: 74d40636-4f0e-4526-b948-c3dba5c3161a}}
+    action: BLOCK
+    duration: 1h
+    block_delay: {{p: 0.125, max: 32, meanwhile: {{scores: label_only}}}}
+"""
+
+
+def delays(mode="enforce", principals=200):
+    """For each principal, the queries between the first match of the rule and the BLOCK."""
+    policy = ac.Policy.from_text(DELAYED.format(mode=mode))
+    out = []
+    with ac.Engine(policy, capacity=1000, clock=lambda: NOW) as engine:
+        route = engine.route("m")
+        for p in range(principals):
+            matched = 0
+            for i in range(540):
+                decision = route.decide(f"p{p}", None, NOW + i * 0.01)
+                if decision.would == ac.Action.BLOCK:
+                    break
+                if decision.rules:
+                    assert decision.would == ac.Action.CONSTRAIN
+                    assert mode == "shadow" or decision.constraints.scores == {"label_only": True}
+                    matched += 1
+            out.append(matched)
+    return out
+
+
+def test_a_block_comes_a_geometric_number_of_queries_late():
+    found = delays()
+    assert min(found) >= 1 and max(found) <= 32
+    # The mean of a geometric distribution with p = 1/8, cut at 32, is 7.9; its standard error here is 0.5.
+    assert 6 < sum(found) / len(found) < 10
+    assert len(set(found)) > 10
+
+
+def test_a_delay_runs_in_shadow_too():
+    found = delays("shadow", 20)
+    assert min(found) >= 1 and len(set(found)) > 3
+
+
+def test_after_the_delay_the_block_stands():
+    with ac.Engine(ac.Policy.from_text(DELAYED.format(mode="enforce")), capacity=100, clock=lambda: NOW) as engine:
+        route = engine.route("m")
+        actions = [route.decide("p", None, NOW + i * 0.01).action for i in range(600)]
+        first = actions.index(ac.Action.BLOCK)
+        assert set(actions[first:]) == {ac.Action.BLOCK}
+        assert route.decide("p", None, NOW + 3000).retry_after > 0
+
+
 def test_records_of_every_shape(route):
     one, two = route.decide("p", np.ones(3), NOW), route.decide("p", np.ones((2, 3)), NOW)
     for label in (None, 1, "cat", True, 0.5, [1, 2], ["a"], np.int64(3), np.array([1, 2]), np.float32(0.5)):

@@ -64,12 +64,22 @@ def complaints(directory: Path, text: str) -> list[str]:
 # --- loading ------------------------------------------------------------------------------------------
 
 
-def test_the_shipped_policy_logs_and_nothing_else():
+def test_the_shipped_policy_watches_all_and_acts_on_evidence():
     policy = Policy.default()
     data = policy.resolved()
     assert policy.mode == data["mode"] == "shadow"
-    assert {response["action"] for response in data["responses"]} == {"LOG"}
-    assert data["responses"][0]["rules"] == list(range(len(data["rules"])))
+    watch, *act = data["responses"]
+    assert watch["action"] == "LOG" and watch["rules"] == list(range(len(data["rules"])))
+    rules = policy.rules.rules
+    titles = {response["action"]: set() for response in act}
+    for response in act:
+        titles[response["action"]] |= {rules[i].title for i in response["rules"]}
+    assert titles == {
+        "CONSTRAIN": {"Decision Boundary Attack", "Coordinate Probing", "Score Hill Climbing"},
+        "BLOCK": {"Confirmed Decision Boundary Attack"},
+    }
+    # No refusal of a single query tells how near is too near.
+    assert all(response["block_delay"] for response in act if response["action"] == "BLOCK")
     assert {rule["mode"] for rule in data["rules"]} == {"shadow"}
     assert data["log"] is None
     assert data["limits"] == data["allow"] == data["models"] == []
@@ -208,6 +218,36 @@ def test_keys_of_a_match_are_anded_and_values_ored(directory, match, rules):
     assert [problem.code for problem in policy.problems] == ([] if rules else ["unreachable-response"])
 
 
+def test_a_block_delay_has_constraints_meanwhile(directory):
+    delay = "block_delay: {p: 0.125, max: 20, meanwhile: {scores: label_only, drop_logprobs: true}}"
+    response = resolved(directory, f"responses: [{{name: r, action: BLOCK, {delay}}}]\n")["responses"][0]
+    assert response["block_delay"] == {"p": 0.125, "max": 20}
+    assert response["constraints"] == {"scores": {"label_only": True}, "drop_logprobs": True}
+
+
+@pytest.mark.parametrize(
+    ("delay", "complaint"),
+    [
+        ("{p: 0.125}", 'missing "meanwhile"'),
+        ("{p: 0, meanwhile: {scores: label_only}}", "above 0 and at most 1"),
+        ("{meanwhile: {scores: label_only}}", 'missing "p"'),
+        ("{p: 2, meanwhile: {scores: label_only}}", "above 0 and at most 1"),
+        ("{p: 1, max: 0, meanwhile: {scores: label_only}}", "max"),
+        ("{p: 1, meanwhile: {scores: nothing}}", "scores"),
+        ("{p: 1, meanwhile: {scores: label_only}, q: 1}", '"q"'),
+    ],
+)
+def test_a_wrong_block_delay(directory, delay, complaint):
+    (said,) = complaints(directory, f"responses: [{{name: r, action: BLOCK, block_delay: {delay}}}]\n")
+    assert complaint in said
+
+
+def test_only_a_block_is_delayed(directory):
+    delay = "block_delay: {p: 1, meanwhile: {scores: label_only}}"
+    (said,) = complaints(directory, f"responses: [{{name: r, action: LOG, {delay}}}]\n")
+    assert "LOG is not delayed" in said
+
+
 def test_a_response_carries_its_place_and_constraints(directory):
     text = """
 responses:
@@ -230,6 +270,7 @@ responses:
             "rate": 0.5,
             "delay": 0.25,
         },
+        "block_delay": None,
         "duration": {"first": 90.0, "factor": 1.0, "max": 90.0, "forget": 90.0},
         "file": "policy.yml",
         "line": 4,
@@ -468,7 +509,6 @@ def test_an_error_has_a_place_and_a_way_out(directory, text, complaint):
         "rules: {paths: rules, placeholders: {}}",
         "rules: {paths: rules, overrides: [{rule: extraction, enforce_share: 0.1}]}",
         "responses: [{name: r, action: BLOCK, match: {evidence: {total: 3}}}]",
-        "responses: [{name: r, action: BLOCK, block_delay: {p: 0.125}}]",
         "responses: [{name: r, action: CONSTRAIN, constraints: {redact: [pii]}}]",
         "responses: [{name: r, action: CONSTRAIN, constraints: {require_approval: true}}]",
         "limits: [{name: l, unit: tokens, max: 1, window: 1m}]",

@@ -275,6 +275,32 @@ void Engine::match_rules(Pass& pass, rule::Phase phase) noexcept {
     pass.decision.rule_count = static_cast<std::uint16_t>(std::min(matched, rule_limit));
 }
 
+// Of the rule's delayed responses those whose delay is over for this track. The delay is drawn from the
+// region's secret, so that a caller can neither predict nor, by asking again, improve it.
+std::uint64_t Engine::due_responses(const Pass& pass,
+                                    const policy::RoutePolicy::RuleEffect& effect) const noexcept {
+    std::uint64_t due = 0;
+    for (std::uint64_t left = effect.delayed; left != 0; left &= left - 1) {
+        const policy::Response& response =
+            pass.policy.responses[static_cast<std::size_t>(__builtin_ctzll(left))];
+        const std::uint64_t drawn =
+            base::mix64(key_seed_ ^ pass.track.tag, policy::Policy::mark(response) | std::uint64_t{1} << 32);
+        const double uniform = static_cast<double>(drawn >> 11) * 0x1p-53;
+        if (tracks_.delayed(pass.track) >= response.delay->queries(uniform)) due |= left & (0 - left);
+    }
+    return due;
+}
+
+// Until a delayed BLOCK is due, its constraints hold.
+void Engine::wait_for(Pass& pass, std::uint64_t responses) noexcept {
+    for (std::uint64_t left = responses; left != 0; left &= left - 1) {
+        const policy::Response& response =
+            pass.policy.responses[static_cast<std::size_t>(__builtin_ctzll(left))];
+        pass.decision.constraints |= response.constraints;
+        pass.limit_rate(response.rate);
+    }
+}
+
 // What the matched rules lead to. Rules that are off here are dropped from the list.
 void Engine::respond(Pass& pass) noexcept {
     Decision& decision = pass.decision;
@@ -294,6 +320,9 @@ void Engine::respond(Pass& pass) noexcept {
         if (mode == policy::Mode::off) continue;
         decision.rules[kept++] = rule;
         Action action = effect.action;
+        const std::uint64_t due = due_responses(pass, effect);
+        if (effect.delayed != 0) action = std::max(action, due != 0 ? Action::block : Action::constrain);
+        pass.delays |= effect.delayed != due;
         const policy::AllowEntry* exempt = exemption(pass, rule);
         const bool lowered = exempt != nullptr && action > Action::log;
         if (lowered) {
@@ -304,10 +333,11 @@ void Engine::respond(Pass& pass) noexcept {
         if (mode != policy::Mode::enforce) continue;
         if (exempt == nullptr) {
             decision.constraints |= effect.constraints;
-            pass.responses |= effect.responses;
+            pass.responses |= effect.responses | due;
+            wait_for(pass, effect.delayed & ~due);
         }
-        const auto response =
-            static_cast<std::uint16_t>(effect.responses == 0 ? 0 : __builtin_ctzll(effect.responses));
+        const std::uint64_t acting = due != 0 ? due : effect.responses | effect.delayed;
+        const auto response = static_cast<std::uint16_t>(acting == 0 ? 0 : __builtin_ctzll(acting));
         pass.raise(action, lowered ? log::Step::allow : log::Step::response,
                    lowered ? decision.allowed_by : response);
     }
@@ -340,6 +370,7 @@ void Engine::commit(Pass& pass) noexcept {
         return;
     }
     decision.committed = true;
+    if (pass.delays) tracks_.add_delayed(pass.track);
     const bool in_time = tracks_.add(pass.track, pass.query.now, pass.rows());
     if (pass.binding.reads_principal) {
         auto shared = open_shared(pass, signal::Scope::principal);

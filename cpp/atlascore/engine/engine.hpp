@@ -224,6 +224,9 @@ class Engine {
     void read_signals(Pass& pass, rule::Phase phase) noexcept;
     void match_rules(Pass& pass, rule::Phase phase) noexcept;
     void respond(Pass& pass) noexcept;
+    std::uint64_t due_responses(const Pass& pass,
+                                const policy::RoutePolicy::RuleEffect& effect) const noexcept;
+    static void wait_for(Pass& pass, std::uint64_t responses) noexcept;
     void apply_rate(Pass& pass) noexcept;
     void commit(Pass& pass) noexcept;
     void commit_input(Pass& pass) noexcept;

@@ -35,6 +35,7 @@ struct Engine::Pass {
     bool standing_active = false;
     double rate = 0;                        // strictest rate among the constraints in force
     std::uint64_t responses = 0;            // that fired and are enforced
+    bool delays = false;                    // a BLOCK is called for and not due
     const track::Sketch* sketch = nullptr;  // of the only input; null for none and for a batch
     bool batch = false;
     track::Observation observation{};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 
 #include "atlascore/base/error.hpp"
 #include "atlascore/base/hash.hpp"
@@ -95,6 +96,12 @@ std::shared_ptr<const Policy> Policy::make(Spec spec) {
     return std::shared_ptr<const Policy>(new Policy(std::move(spec)));
 }
 
+std::uint32_t BlockDelay::queries(double uniform) const noexcept {
+    if (p >= 1) return 1;
+    const double drawn = 1 + std::floor(std::log1p(-uniform) / std::log1p(-p));
+    return static_cast<std::uint32_t>(std::clamp(drawn, 1.0, static_cast<double>(max)));
+}
+
 const Model* Policy::model(std::string_view name) const noexcept {
     const auto& models = spec_.models;
     const auto found = std::find_if(models.begin(), models.end(),
@@ -126,9 +133,13 @@ RoutePolicy Policy::bind(std::string_view model, std::string_view method, std::s
         if (!response.where.matches(model, route)) continue;
         const std::uint64_t bit = std::uint64_t{1} << i;
         if (response.duration) bound.lasting |= bit;
-        if (response.rate > 0) bound.rated |= bit;
+        if (response.rate > 0 && !response.delay) bound.rated |= bit;
         for (const std::uint16_t rule : response.rules) {
             RoutePolicy::RuleEffect& effect = bound.rules[rule];
+            if (response.delay) {
+                effect.delayed |= bit;
+                continue;
+            }
             effect.action = std::max(effect.action, response.action);
             effect.responses |= bit;
             effect.constraints |= response.constraints;

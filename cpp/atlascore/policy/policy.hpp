@@ -40,6 +40,16 @@ struct Selector {
     bool matches(std::string_view model, std::string_view route) const noexcept;
 };
 
+// BLOCK begins so many queries after the first that calls for it: which one gave it away, the caller cannot
+// tell. Geometric: every further query ends the delay with probability p, the max-th in any case.
+struct BlockDelay {
+    double p = 1;
+    std::uint32_t max = 1;
+
+    // The delay, at least 1, of a number that is uniform in [0, 1).
+    std::uint32_t queries(double uniform) const noexcept;
+};
+
 struct Response {
     std::string name;
     std::vector<std::uint16_t> rules;  // program indexes of the rules it answers
@@ -48,6 +58,7 @@ struct Response {
     std::uint64_t constraints = 0;  // bits of Policy::constraints
     double rate = 0;                // of the constraints: queries per second; 0 none
     std::optional<Duration> duration;
+    std::optional<BlockDelay> delay;  // then the constraints are what holds until it is over
 };
 
 struct Limit {
@@ -126,6 +137,7 @@ class RoutePolicy {
         bool conditional = false;       // look at the policy's RuleMode: it excludes principals or expires
         std::uint64_t responses = 0;
         std::uint64_t constraints = 0;
+        std::uint64_t delayed = 0;  // responses with a block delay, which are in none of the above
     };
     std::shared_ptr<const Policy> policy;
     std::shared_ptr<const rule::Program> program;  // bound to the route's constants

@@ -329,9 +329,9 @@ TEST_CASE("outcomes of a ring are tallied as one by one") {
     std::mt19937_64 random(15);
     for (int round = 0; round < 200; ++round) {
         std::uint64_t a[64], b[64];
-        simd::OutcomeTags tags{static_cast<std::uint8_t>(random() % 3), static_cast<std::uint8_t>(random() % 3),
-                               static_cast<std::uint32_t>(random() % 64), 64,
-                               static_cast<std::uint32_t>(random() % 70)};
+        simd::OutcomeTags tags{
+            static_cast<std::uint8_t>(random() % 3), static_cast<std::uint8_t>(random() % 3),
+            static_cast<std::uint32_t>(random() % 64), 64, static_cast<std::uint32_t>(random() % 70)};
         if (round % 4 == 0) tags.valid = tags.split;
         const auto now = static_cast<std::uint32_t>(random());
         for (int i = 0; i < 64; ++i) {
@@ -347,7 +347,8 @@ TEST_CASE("outcomes of a ring are tallied as one by one") {
             if (!counts) continue;
             ++expected.queries;
             for (int bit = 0; bit < 16; ++bit) {
-                expected.flags[bit] = static_cast<std::uint8_t>(expected.flags[bit] + (a[i] >> (32 + bit) & 1));
+                expected.flags[bit] =
+                    static_cast<std::uint8_t>(expected.flags[bit] + (a[i] >> (32 + bit) & 1));
             }
             if (a[i] >> 34 & 1) expected.values += b[i] >> 48 & 255;
         }

@@ -35,7 +35,9 @@ struct Track {
         slab->commit(sketch, o, now, ticket, &next);
         return ticket;
     }
-    AnswerTests answer(std::uint32_t ticket, std::uint16_t label) { return slab->answer(ticket, {.label = label}); }
+    AnswerTests answer(std::uint32_t ticket, std::uint16_t label) {
+        return slab->answer(ticket, {.label = label});
+    }
     double flip_rate() { return slab->summary(now, 300, nullptr).label_flip_rate; }
 };
 
@@ -56,7 +58,8 @@ TEST_CASE("a near pair is tested when its second label arrives, in either order"
 TEST_CASE("one late answer tests every pair that has waited for it") {
     Track t;
     const std::uint32_t centre = t.send(1);
-    for (int i = 0; i < 3; ++i) t.answer(t.send(i % 2 == 0 ? 1.04f : 0.96f + 0.001f * static_cast<float>(i)), 5);
+    for (int i = 0; i < 3; ++i)
+        t.answer(t.send(i % 2 == 0 ? 1.04f : 0.96f + 0.001f * static_cast<float>(i)), 5);
     CHECK(t.answer(centre, 6).pair_count >= 2);
 }
 

@@ -39,6 +39,32 @@ std::uint64_t changed_coordinates(const SlotRow& a, const SlotRow& b) noexcept {
     return mask;
 }
 
+std::uint64_t dominant_coordinates(const SlotRow& a, const SlotRow& b) noexcept {
+    constexpr float share = collinear_cosine * collinear_cosine;
+    float x[linear_size], y[linear_size];
+    simd::unpack_halves(reinterpret_cast<const std::uint16_t*>(a.words), x);
+    simd::unpack_halves(reinterpret_cast<const std::uint16_t*>(b.words), y);
+    float total = 0, first = 0, second = 0;
+    std::size_t at_first = 0, at_second = 0;
+    for (std::size_t i = 0; i < linear_size; ++i) {
+        const float square = (x[i] - y[i]) * (x[i] - y[i]);
+        total += square;
+        if (square > first) {
+            second = first;
+            at_second = at_first;
+            first = square;
+            at_first = i;
+        } else if (square > second) {
+            second = square;
+            at_second = i;
+        }
+    }
+    if (total == 0) return 0;
+    if (first >= share * total) return std::uint64_t{1} << at_first;
+    if (first + second < share * total) return ~std::uint64_t{0};
+    return std::uint64_t{1} << at_first | std::uint64_t{1} << at_second;
+}
+
 bool is_sparse(std::uint64_t changed, std::uint32_t width) noexcept {
     const int count = std::popcount(changed);
     if (count == 0) return false;  // nothing that a coordinate could explain

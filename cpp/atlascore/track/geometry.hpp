@@ -41,6 +41,9 @@ struct Turn {
 
 // Bit i: coordinate i of the sketch differs. Both as they are stored, so that equal values are equal.
 std::uint64_t changed_coordinates(const SlotRow& a, const SlotRow& b) noexcept;
+// The one or two coordinates that hold 98 % of the squared difference, as much of it as a line needs to be
+// one (cosine 0.99); nothing for no difference, all bits when it takes more coordinates.
+std::uint64_t dominant_coordinates(const SlotRow& a, const SlotRow& b) noexcept;
 // Of an input of `width` features: whether so many changed coordinates are few.
 bool is_sparse(std::uint64_t changed, std::uint32_t width) noexcept;
 

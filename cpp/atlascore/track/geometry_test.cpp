@@ -85,6 +85,13 @@ TEST_CASE("coordinates that differ, as they are stored") {
     CHECK_FALSE(track::is_sparse(0, 784));
 }
 
+TEST_CASE("coordinates that a line lies along") {
+    CHECK(track::dominant_coordinates(stored(Point(1, 2, 3)), stored(Point(1, 2, 3))) == 0);
+    CHECK(track::dominant_coordinates(stored(Point(0, 0, 0)), stored(Point(0, 5, 0.5f))) == 2);
+    CHECK(track::dominant_coordinates(stored(Point(0, 0, 0)), stored(Point(3, 5, 0.5f))) == 3);
+    CHECK(track::dominant_coordinates(stored(Point(0, 0, 0)), stored(Point(3, 5, 4))) == ~std::uint64_t{0});
+}
+
 TEST_CASE("a climb: records from a return to the best, after four members") {
     track::Cluster cluster{};
     cluster.members = 1;
@@ -102,8 +109,8 @@ TEST_CASE("a climb: records from a return to the best, after four members") {
     CHECK(after_best.descent_observed);
     CHECK_FALSE(after_best.descent);  // it came from the best
     member(0.65, 1, 1);
-    CHECK_FALSE(member(0.5, 2, 1).descent);           // nearer to where it came from
-    CHECK_FALSE(member(0.55, 1, 1).descent);          // no record
+    CHECK_FALSE(member(0.5, 2, 1).descent);            // nearer to where it came from
+    CHECK_FALSE(member(0.55, 1, 1).descent);           // no record
     CHECK_FALSE(member(0.4, -1, 1).descent_observed);  // the best is no longer known
     CHECK(cluster.label == 2);
 }

@@ -158,7 +158,8 @@ WindowSummary OutcomeRing::summary(std::uint64_t owner, double now, double windo
     tags.split = split;
     tags.valid = last < outcome_count ? last : static_cast<std::uint32_t>(outcome_count);
     // The pending one takes the place of the oldest.
-    tags.omitted = pending != nullptr && last >= outcome_count ? split : static_cast<std::uint32_t>(outcome_count);
+    tags.omitted =
+        pending != nullptr && last >= outcome_count ? split : static_cast<std::uint32_t>(outcome_count);
     const auto window_ticks =
         static_cast<std::uint32_t>(std::ceil(std::clamp(window * ticks_per_second, 0.0, 2147483647.0)));
     // As unsigned numbers, outcomes of the future are too old.

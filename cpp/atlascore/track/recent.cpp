@@ -228,24 +228,24 @@ bool expired(const std::uint32_t& since_word, double now) noexcept {
     return since == 0 || (seconds > since && seconds - since >= mask_seconds);
 }
 
-bool few(std::uint64_t changed) noexcept {
-    return std::popcount(changed) <= explained_coordinates;
+bool few(std::uint64_t dominant) noexcept {
+    return std::popcount(dominant) <= explained_coordinates;
 }
 
 // A person who bisects one slider does what an attacker does: a hit that one or two coordinates explain
 // counts once for each of them.
-bool explained_before(const HotSlab& slab, std::uint64_t changed, double now) noexcept {
+bool explained_before(const HotSlab& slab, std::uint64_t dominant, double now) noexcept {
     const std::uint64_t mask = expired(slab.bisected_since, now) ? 0 : shared_load(slab.bisected);
-    return few(changed) && (changed & ~mask) == 0;
+    return few(dominant) && (dominant & ~mask) == 0;
 }
 
 void note_bisection(HotSlab& slab, const Observation& o, double now) noexcept {
-    if (!(o.halving || o.between) || !few(o.changed)) return;
+    if (!(o.halving || o.between) || !few(o.dominant)) return;
     if (expired(slab.bisected_since, now)) {
         shared_store(slab.bisected, 0);
         shared_store(slab.bisected_since, whole_seconds(now));
     }
-    std::atomic_ref(slab.bisected).fetch_or(o.changed, std::memory_order_relaxed);
+    std::atomic_ref(slab.bisected).fetch_or(o.dominant, std::memory_order_relaxed);
 }
 
 void note_coordinates(HotSlab& slab, const Observation& o, double now) noexcept {
@@ -405,13 +405,8 @@ Observation HotSlab::observe(const Sketch& sketch, const ModelReferences& refere
         o.calibrated = reading.calibrated;
     }
     if (!dense) return o;
-    bool changed_known = false;
-    const auto know_changed = [&] {
-        if (!changed_known && o.compared) o.changed = changed_coordinates(pack(sketch), whole);
-        changed_known = true;
-    };
     if (wanted.sparse && o.near) {
-        know_changed();
+        o.changed = changed_coordinates(pack(sketch), whole);
         o.sparse_observed = true;
         o.sparse = is_sparse(o.changed, sketch.width);
         o.new_coordinate = o.sparse && o.changed != shared_load(last_sparse);
@@ -426,8 +421,8 @@ Observation HotSlab::observe(const Sketch& sketch, const ModelReferences& refere
     o.halving_observed = two_before && (turn.measured || search.tested);
     o.between_observed = two_before && (search.tested || !search.dropped);
     if (!o.halving && !o.between) return o;
-    know_changed();
-    o.explained = o.compared && explained_before(*this, o.changed, now);
+    o.dominant = o.compared ? dominant_coordinates(pack(sketch), whole) : ~std::uint64_t{0};
+    o.explained = explained_before(*this, o.dominant, now);
     return o;
 }
 

@@ -77,7 +77,8 @@ struct Observation {
     bool sparse_observed = false;  // a near pair of dense inputs
     bool sparse = false;           // it differs from its neighbour in few coordinates
     bool new_coordinate = false;   // and in others than the sparse pair before
-    std::uint64_t changed = 0;     // coordinates in which it differs from its neighbour
+    std::uint64_t changed = 0;     // near pairs: coordinates in which it differs from its neighbour
+    std::uint64_t dominant = 0;    // hits: the coordinates that hold nearly all of the difference
     std::uint32_t entries = 0;     // m, distinct inputs compared
     std::uint64_t digest_tag = 0;  // low half of the digest
     // The nearest neighbour, for commit: slot and its sequence word; -1 when none.

@@ -81,7 +81,8 @@ struct alignas(64) ModelReferences {
     void learn_scale(const float* x, std::size_t width, std::uint64_t principal, std::uint64_t seed,
                      ScaleSample& sample) noexcept;
     // Epoch 1 from the first input, 2 from the 16th (both: divided by the RMS of what was seen), 3 frozen:
-    // median and IQR / 1.349 per feature. Identity with epoch 0 before the first. The arrays stay where they
+    // median, and the largest of IQR / 1.349, standard deviation and a
+    // sixth of the range, per feature. Identity with epoch 0 before the first. The arrays stay where they
     // are for good.
     Scale learned_scale(std::size_t width) const noexcept;
     bool scale_frozen() const noexcept;

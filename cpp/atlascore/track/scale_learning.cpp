@@ -17,7 +17,9 @@ constexpr std::size_t sample_rows = 1024;
 constexpr std::size_t wide_row = 128;  // values kept of an input wider than learned_width
 constexpr double quartiles_to_deviation =
     1.349;  // interquartile range of a normal distribution of deviation 1
-constexpr double least_range_share = 1e-3;
+// Quartiles alone would let a feature that is nearly always the same outweigh all others when it is not, and
+// any three inputs would lie on a line along it.
+constexpr double least_range_share = 1.0 / 6;
 enum ScaleEpoch : std::uint32_t { none = 0, first_input = 1, first_inputs = 2, frozen = 3 };
 
 std::size_t row_width(std::size_t width) noexcept {
@@ -57,7 +59,7 @@ void keep_row(ScaleSample& s, const float* x, std::size_t width, std::uint32_t q
 }
 
 struct Spread {
-    double center, range;  // range: IQR / 1.349, floored; 0 when all values are equal
+    double center, range;  // range: IQR / 1.349 or more (spread_of); 0 when all values are equal
     double lowest, highest;
 };
 
@@ -71,18 +73,27 @@ double quantile(float* values, std::size_t count, double share) noexcept {
     return low + (place - static_cast<double>(below)) * (high - low);
 }
 
-Spread spread_of(float* values, std::size_t count) noexcept {
+double deviation_of(const float* values, std::size_t count) noexcept {
+    double sum = 0, squares = 0;
+    for (std::size_t i = 0; i < count; ++i) sum += values[i];
+    const double mean = sum / static_cast<double>(count);
+    for (std::size_t i = 0; i < count; ++i) squares += (values[i] - mean) * (values[i] - mean);
+    return std::sqrt(squares / static_cast<double>(count));
+}
+
+Spread spread_of(float* values, std::size_t count, double least_share) noexcept {
     const auto [lowest, highest] = std::minmax_element(values, values + count);
     Spread s{0, 0, *lowest, *highest};
     const double range = quantile(values, count, 0.75) - quantile(values, count, 0.25);
     s.center = quantile(values, count, 0.5);
-    s.range = std::max(range / quartiles_to_deviation, least_range_share * (s.highest - s.lowest));
+    s.range = std::max({range / quartiles_to_deviation, deviation_of(values, count),
+                        least_share * (s.highest - s.lowest)});
     return s;
 }
 
 // One scale for all features of wide inputs, from all the values kept.
 void freeze_scalar(ModelReferences& r, ScaleSample& s, std::size_t count) noexcept {
-    const Spread spread = spread_of(s.values, count);
+    const Spread spread = spread_of(s.values, count, 0);
     shared_store(r.scale_center, static_cast<float>(spread.center));
     shared_store(r.scale_inverse, spread.range > 0 ? inverse_of(spread.range) : 1.0f);
 }
@@ -92,7 +103,7 @@ void freeze_features(ModelReferences& r, const ScaleSample& s, std::size_t width
     double lowest = std::numeric_limits<double>::infinity(), highest = -lowest;
     for (std::size_t f = 0; f < width; ++f) {
         for (std::size_t row = 0; row < rows; ++row) column[row] = shared_load(s.values[row * width + f]);
-        const Spread spread = spread_of(column, rows);
+        const Spread spread = spread_of(column, rows, least_range_share);
         lowest = std::min(lowest, spread.lowest);
         highest = std::max(highest, spread.highest);
         shared_store(r.centers[f], static_cast<float>(spread.center));

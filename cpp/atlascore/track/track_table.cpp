@@ -8,7 +8,7 @@ namespace atlascore::track {
 namespace {
 
 constexpr std::uint32_t newest_word = 1, link_word = 2, standing_word = 3, rate_word = 4, evidence_word = 7,
-                        ring_word = 16;
+                        delay_word = 13, ring_word = 16;
 constexpr std::uint32_t slab_sweep = 64;    // slabs looked at for one assignment
 constexpr std::uint32_t patient_sweep = 2;  // the same when the track can wait
 
@@ -331,6 +331,18 @@ bool TrackTable::set_standing(const Track& track, const Standing& before, const 
     if (expected != 0 && expected != pack_standing(before)) return false;
     if (!holds(track)) return false;
     return Word(track.words[standing_word]).compare_exchange_strong(expected, pack_standing(value));
+}
+
+std::uint32_t TrackTable::delayed(const Track& track) const noexcept {
+    const std::uint64_t word = relaxed(track.words[delay_word]);
+    return static_cast<std::uint32_t>(word) == track.slot.generation ? static_cast<std::uint32_t>(word >> 32)
+                                                                     : 0;
+}
+
+void TrackTable::add_delayed(const Track& track) noexcept {
+    const std::uint64_t count = delayed(track);
+    if (count == 0xFFFFFFFF || !holds(track)) return;
+    relaxed_store(track.words[delay_word], (count + 1) << 32 | track.slot.generation);
 }
 
 bool TrackTable::within_rate(const Track& track, double now, double per_second, std::uint64_t n) noexcept {

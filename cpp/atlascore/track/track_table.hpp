@@ -8,7 +8,8 @@
 //   word 4      token bucket of a `rate` constraint: theoretical arrival time (double)
 //   words 5, 6  commitment of the principal for the log
 //   words 7-12  evidence of a track whose slab is gone (evidence::pack)
-//   words 13-15 kept for budgets and baselines
+//   word 13     queries for which a delayed BLOCK was called, 32 | generation 32
+//   words 14,15 kept for budgets and baselines
 //   words 16-31 coarse window rings, 16 words over all horizons
 //
 // Hot slab: the history (recent.hpp), 64 words of finer rings, and the evidence.
@@ -115,6 +116,9 @@ class TrackTable {
 
     Standing standing(const Track& track) const noexcept;
     bool set_standing(const Track& track, const Standing& before, const Standing& value) noexcept;
+    // How many queries of this track have called for a BLOCK that is delayed.
+    std::uint32_t delayed(const Track& track) const noexcept;
+    void add_delayed(const Track& track) noexcept;
     // GCRA: whether a query of weight n conforms to `per_second` with a burst of max(1, per_second).
     bool within_rate(const Track& track, double now, double per_second, std::uint64_t n) noexcept;
     std::uint8_t* commitment(const Track& track) const noexcept {

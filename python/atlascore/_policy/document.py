@@ -19,6 +19,7 @@ __all__ = [
     "STAGES",
     "Address",
     "Allow",
+    "BlockDelay",
     "Document",
     "Duration",
     "Failure",
@@ -147,12 +148,22 @@ class Duration:
 
 
 @dataclass(frozen=True)
+class BlockDelay:
+    """BLOCK begins a geometrically distributed number of further queries later; the caller cannot tell why."""
+
+    p: float
+    max: int
+    meanwhile: Constraints
+
+
+@dataclass(frozen=True)
 class Response:
     name: Reference
     match: Match
     action: str
     constraints: Constraints
     duration: Duration | None
+    block_delay: BlockDelay | None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from atlascore._policy.document import (
     STAGES,
     Address,
     Allow,
+    BlockDelay,
     Document,
     Duration,
     Failure,
@@ -302,9 +303,30 @@ def _response(section: Section) -> Response:
     duration = _duration(section)
     if duration is not None and action not in ("CONSTRAIN", "BLOCK"):
         section.report_at("duration", f"{action} does not last", "use CONSTRAIN or BLOCK, or remove it")
-    response = Response(name, _match(section.section("match")), action, constraints, duration)
-    section.close(unsupported=("block_delay",))
+    delay = _block_delay(section)
+    if delay is not None and action != "BLOCK":
+        section.report_at("block_delay", f"{action} is not delayed", "use BLOCK, or remove it")
+    response = Response(name, _match(section.section("match")), action, constraints, duration, delay)
+    section.close()
     return response
+
+
+def _block_delay(section: Section) -> BlockDelay | None:
+    if "block_delay" not in section:
+        return None
+    part = section.section("block_delay")
+    p = (part.numbers("p") or [0.0])[0]
+    if "p" not in part:
+        part.report('missing "p"', "the chance that one query ends the delay, for example 0.125")
+    elif not 0 < p <= 1:
+        part.report_at("p", "expected the chance that one query ends the delay, above 0 and at most 1")
+    longest = part.integer("max", 1, 4096) or 32
+    meanwhile_part = part.section("meanwhile")
+    meanwhile = _constraints(meanwhile_part)
+    if not meanwhile_part:
+        part.report('missing "meanwhile"', "what the caller gets until then, for example {scores: label_only}")
+    part.close()
+    return BlockDelay(p, longest, meanwhile)
 
 
 def _match(section: Section) -> Match:

@@ -142,13 +142,16 @@ def _response(response: Response, book: RuleBook, problems: list[Problem]) -> di
         message = f'no loaded rule can reach response "{response.name.text}"'
         fix = "check its match, or load the rules it is meant for"
         problems.append(response.name.problem(message, fix, "warning", "unreachable-response"))
+    delay = response.block_delay
+    constraints = response.constraints if delay is None else delay.meanwhile
     return {
         "name": response.name.text,
         "rules": rules,
         "models": list(response.match.models),
         "routes": list(response.match.routes),
         "action": response.action,
-        "constraints": response.constraints.to_dict(),
+        "constraints": constraints.to_dict(),
+        "block_delay": None if delay is None else {"p": delay.p, "max": delay.max},
         "duration": None if response.duration is None else asdict(response.duration),
         "file": response.name.node.file,
         "line": response.name.node.line,

@@ -26,6 +26,7 @@ Readings of the specification
 - A cluster counts its founder, the neighbour of the query that founds it. k is the number of members before the
   query joins. L is the position of the founder's highest score. The founder's own score is not remembered: the
   first member recorded after the founding starts the extremes. The previous member is the one recorded last.
+- A climb compares stored forms; distances within 2^-10 of each other are equal.
 - A score that is no new extreme is a miss, also when the best or the previous member has left the history;
   otherwise a member that has left makes it no observation.
 """
@@ -54,6 +55,7 @@ LOW_MARGIN = 0.2
 VARIANCE_FLOOR = 1e-6
 TRACK_CLUSTERS = 4
 CLIMB_MEMBERS = 4
+STORAGE_PRECISION = 2.0**-10  # distances that differ by less are equal
 
 
 # --- displacements
@@ -322,7 +324,7 @@ class TrackCluster:
         if self.best[direction] not in history or self.previous not in history:
             return None
         to_best = norm(displacement(query, history[self.best[direction]]))
-        return to_best < norm(displacement(query, history[self.previous]))
+        return to_best < (1 - STORAGE_PRECISION) * norm(displacement(query, history[self.previous]))
 
 
 class TrackClusters:

@@ -24,8 +24,8 @@ Readings of the specification
   collinear flip of one query are both compared with the mask before it.
 - Masks (bisected and sparse coordinates) are emptied by the first query 24 h or more after their first entry; the
   near pairs that api.sparse_probe_coordinates needs are counted since then, and the share of sparse ones is no part
-  of the signal. Both it and the new-coordinate evidence are missing for rows with d < 32. The first sparse pair of
-  a track has other coordinates than the previous one.
+  of the signal. Both it and the new-coordinate evidence are missing for rows with d < 32. A coordinate is new when
+  no sparse pair since the mask was emptied has changed it: a sweep over a grid goes to and fro between two.
 - Kept: first the near neighbour, then near and far end of the bracket, then the query.
 - A near pair joins its cluster when its scores are recorded, if both inputs are still in the history. L is the
   position of the founder's best score, or that of the first member to be recorded when the founder's is not known.
@@ -348,7 +348,6 @@ class TrackReference:
         self.failures: dict[Key, float] = {}  # newest failed response
         self.waiting: list[Handle] = []  # near pairs not yet observed
         self.bisected, self.probed = DailyMask(), DailyMask()
-        self.last_sparse: int | None = None
         self.clusters = TrackClusters()
         self.trend = AnchorTrend()
         self.directions = DirectionHistogram()
@@ -468,10 +467,9 @@ class TrackReference:
         if not self.probes_count():
             return
         is_sparse = geometry.sparse(mask, self.numbers.width)
+        new = is_sparse and bool(mask & ~self.probed.at(now))
         self.probed.add(mask if is_sparse else 0, now)
-        self.evidence.observe("new_coordinate", is_sparse and mask != self.last_sparse, now)
-        if is_sparse:
-            self.last_sparse = mask
+        self.evidence.observe("new_coordinate", new, now)
 
     def probes_count(self) -> bool:
         return not self.numbers.row or self.numbers.width >= 32
@@ -608,7 +606,7 @@ class TrackReference:
             return
         score = scores[cluster.position]
         for direction in ("descent", "ascent"):
-            hit = cluster.climb(direction, score, handle.sketch.query, present)
+            hit = cluster.climb(direction, score, handle.sketch.stored, present)
             if hit is not None and before >= geometry.CLIMB_MEMBERS:
                 self.evidence.observe(f"climb_{direction}", hit, now)
                 if hit:

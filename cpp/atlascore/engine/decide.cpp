@@ -20,9 +20,16 @@ constexpr std::size_t form_width = 32;
 // evidence.total from which a track is kept for what speaks against it.
 constexpr double suspicion = 1.0;
 
+// Small steps mean something: not between texts, where prompts made from one template differ by a word that
+// changes everything, nor between records with categories, which lie on a coarse lattice.
+bool is_continuous(const event::Input& input) noexcept {
+    return input.kind != event::InputKind::text && input.categories.empty();
+}
+
 track::Wanted wanted_of(const Binding& binding, const event::Input& input) noexcept {
     track::Wanted wanted = binding.wanted;
     if (input.kind == event::InputKind::row && input.width < form_width) wanted.sparse = false;
+    if (!is_continuous(input)) wanted = {};
     return wanted;
 }
 
@@ -55,7 +62,8 @@ Fault Engine::decide(const Binding& binding, const Query& query, Decision& decis
     if (log_) pass.started = base::monotonic_nanoseconds();
     decision.rows = static_cast<std::uint32_t>(std::min<std::size_t>(query.input.rows, 0xFFFFFFFF));
     decision.now = query.now;
-    decision.row = query.input.kind == event::InputKind::row;
+    decision.input = query.input.kind;
+    decision.continuous = is_continuous(query.input);
 
     pass.principal_tag =
         query.principal_tag != 0 ? query.principal_tag : base::hash64(query.principal, key_seed_);

@@ -80,7 +80,8 @@ struct Decision {
     log::Step step = log::Step::none;
     rule::Phase phase = rule::Phase::request;
     bool committed = false;  // counts as volume and history
-    bool row = false;        // the input was a row of a table
+    event::InputKind input = event::InputKind::none;
+    bool continuous = false;  // flips between near inputs are evidence
     std::uint8_t signal_count = 0;
     std::uint16_t rule_count = 0;
     std::uint16_t step_index = 0;  // index of the limit, response or allow entry of `step`

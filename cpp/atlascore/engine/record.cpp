@@ -123,7 +123,7 @@ bool Engine::tell_history(const Binding& binding, const Decision& decision,
             hot->similarity.answer(decision.ticket + i, read_answer(row, key_seed_, two));
         known |= tests.known;
         if (!binding.reads_evidence) continue;
-        for (std::size_t p = 0; p < tests.pair_count; ++p) {
+        for (std::size_t p = 0; decision.continuous && p < tests.pair_count; ++p) {
             const track::AnswerTests::Pair& pair = tests.pairs[p];
             evidence::Observations seen;
             seen.add(Component::flip, pair.flip);
@@ -167,7 +167,7 @@ bool Engine::record(const Binding& binding, const Decision& decision, const Answ
     query.now = answer.now;
     response.phase = rule::Phase::response;
     response.rows = decision.rows;
-    response.row = decision.row;
+    response.input = decision.input;
     response.now = answer.now;
     response.slot = decision.slot;
     response.track_tag = decision.track_tag;

@@ -126,7 +126,8 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
                 break;
             case Source::evidence:
                 if (!evidence) {
-                    evidence = evidence::read(pass.evidence, pass.track.newest, pass.decision.row);
+                    evidence = evidence::read(pass.evidence, pass.track.newest,
+                                              pass.decision.input == event::InputKind::row);
                 }
                 value = value_of(*evidence, plan.signal);
                 break;

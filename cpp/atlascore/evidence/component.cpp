@@ -6,8 +6,8 @@ namespace atlascore::evidence {
 namespace {
 
 constexpr std::array<ComponentInfo, component_count> component_table{{
-    {Component::flip, Family::boundary, "flip", 0.10, 0.35, 0.5, "a near pair whose labels are both known",
-     "the labels differ"},
+    {Component::flip, Family::boundary, "flip", 0.10, 0.35, 0.5,
+     "a near pair without text or categories, both labels known", "the labels differ"},
     {Component::fine_flip, Family::boundary, "fine_flip", 0.02, 0.15, 0.5,
      "the same, once the track has eight near pairs",
      "the labels differ at less than half the median distance of the last 32 near pairs"},
@@ -18,7 +18,7 @@ constexpr std::array<ComponentInfo, component_count> component_table{{
      "it lies on the line between two inputs with different labels"},
     {Component::new_coordinate, Family::coordinate, "new_coordinate", 0.10, 0.50, 0.5,
      "a near pair (rows: of 32 columns or more)",
-     "it differs in few coordinates, and in others than the sparse pair before it"},
+     "it differs in few coordinates, and in one that no sparse pair within a day has changed"},
     {Component::climb_descent, Family::coordinate, "climb_descent", 0.05, 0.25, 0.25,
      "a near pair whose cluster has four scored members",
      "a new lowest score of the cluster's label, from a return to the best member"},

@@ -6,6 +6,9 @@
 namespace atlascore::track {
 namespace {
 
+// Distances that differ by less are equal: they are between inputs in half precision.
+constexpr float storage_precision = 0x1p-10f;
+
 struct Side {
     bool observed, hit;
 };
@@ -13,7 +16,7 @@ struct Side {
 Side observe(bool extreme, bool follows_best, float to_best, float to_previous) noexcept {
     if (!extreme || follows_best) return {true, false};
     const bool known = to_best >= 0 && to_previous >= 0;
-    return {known, known && to_best < to_previous};
+    return {known, known && to_best < (1 - storage_precision) * to_previous};
 }
 
 }  // namespace

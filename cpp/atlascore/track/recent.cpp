@@ -258,7 +258,6 @@ void note_coordinates(HotSlab& slab, const Observation& o, double now) noexcept 
     std::atomic_ref(slab.probes).fetch_add(1, std::memory_order_relaxed);
     if (!o.sparse) return;
     std::atomic_ref(slab.coordinates).fetch_or(o.changed, std::memory_order_relaxed);
-    shared_store(slab.last_sparse, o.changed);
 }
 
 // --- writing -------------------------------------------------------------------------------------
@@ -365,7 +364,6 @@ void HotSlab::reset(std::uint64_t new_owner) noexcept {
     shared_store(coordinates_since, 0);
     shared_store(bisected, 0);
     shared_store(coordinates, 0);
-    shared_store(last_sparse, 0);
     reset_answers();
     shared_store(last_time_bits, 0, std::memory_order_release);
 }
@@ -409,7 +407,8 @@ Observation HotSlab::observe(const Sketch& sketch, const ModelReferences& refere
         o.changed = changed_coordinates(pack(sketch), whole);
         o.sparse_observed = true;
         o.sparse = is_sparse(o.changed, sketch.width);
-        o.new_coordinate = o.sparse && o.changed != shared_load(last_sparse);
+        const std::uint64_t known = expired(coordinates_since, now) ? 0 : shared_load(coordinates);
+        o.new_coordinate = o.sparse && (o.changed & ~known) != 0;
     }
     if (!wanted.lines) return o;
     Turn turn;

@@ -76,7 +76,7 @@ struct Observation {
     bool explained = false;        // by coordinates that explained such a hit before
     bool sparse_observed = false;  // a near pair of dense inputs
     bool sparse = false;           // it differs from its neighbour in few coordinates
-    bool new_coordinate = false;   // and in others than the sparse pair before
+    bool new_coordinate = false;   // and in one that no sparse pair of the last day has changed
     std::uint64_t changed = 0;     // near pairs: coordinates in which it differs from its neighbour
     std::uint64_t dominant = 0;    // hits: the coordinates that hold nearly all of the difference
     std::uint32_t entries = 0;     // m, distinct inputs compared
@@ -160,7 +160,6 @@ struct alignas(64) HotSlab {
     std::uint32_t coordinates_since;
     std::uint64_t bisected;      // coordinates that hits of line tests have been explained by
     std::uint64_t coordinates;   // that sparse pairs have changed
-    std::uint64_t last_sparse;   // of the last sparse pair
     std::uint64_t answer_claim;  // of clusters and trend
     Cluster clusters[cluster_count];
     std::uint32_t clusters_made;

@@ -86,8 +86,8 @@ Spread spread_of(float* values, std::size_t count, double least_share) noexcept 
     Spread s{0, 0, *lowest, *highest};
     const double range = quantile(values, count, 0.75) - quantile(values, count, 0.25);
     s.center = quantile(values, count, 0.5);
-    s.range = std::max({range / quartiles_to_deviation, deviation_of(values, count),
-                        least_share * (s.highest - s.lowest)});
+    s.range = std::max(
+        {range / quartiles_to_deviation, deviation_of(values, count), least_share * (s.highest - s.lowest)});
     return s;
 }
 

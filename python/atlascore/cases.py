@@ -17,6 +17,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -42,6 +43,8 @@ CAPACITY = 1_000
 QUERIES = 10_000_000  # that one entry may stand for
 MODES = ("enforce", "shadow", "off")
 INPUTS = ("text", "vector", "row")
+ANSWERS = ("label", "scores", "text", "cost", "status")
+ATTACKS = ("bisect", "probe", "climb", "approach")
 
 # Looks at numbered queries, and says what is not as it should be.
 Check: TypeAlias = "Callable[[Sequence[tuple[int, Decision]]], str | None]"
@@ -56,20 +59,47 @@ class CaseError(ValueError):
 
 
 @dataclass(frozen=True)
+class Classifier:
+    """A made-up model that answers: softmax of a linear map of the input, drawn from `seed`."""
+
+    seed: int
+    classes: int
+
+    def scores(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """(d,) or (N, d) to (classes,) or (N, classes)."""
+        weights = np.random.default_rng([self.seed, self.classes]).standard_normal((x.shape[-1], self.classes))
+        logits = 8 * np.asarray(x, np.float64) @ weights / np.sqrt(x.shape[-1])
+        powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+    def label(self, x: npt.NDArray[Any]) -> int:
+        return int(self.scores(x).argmax())
+
+
+Answer: TypeAlias = "Mapping[str, Any] | Classifier | None"
+
+
+@dataclass(frozen=True)
 class Generated:
     """Inputs made by rule: query i of an entry gets input i, the same on every run.
 
     `same` repeats the base that `seed` stands for, `perturb` varies it, `diverse` draws every input anew. An
     array has `dim` values, standard normal, and `noise` is the standard deviation of the variation. A text
     has `words` words, of which the variation replaces `change`. `batch`: rows of one call.
+
+    Four kinds are attacks on the classifier that answers. `bisect` draws two inputs with different labels and
+    halves the way between them ten times, again and again; `probe` changes one coordinate of the base after the
+    other by `noise`; `climb` keeps such changes of random coordinates as lower the score of the base's label;
+    `approach` walks along the boundary towards the base, on the other side of it, in random steps of `noise`.
     """
 
-    kind: str  # same | perturb | diverse
+    kind: str  # same | perturb | diverse | bisect | probe | climb | approach
     seed: int
     entry: int
     size: int  # words of a text, values of an array
     strength: float
     batch: int | None = None
+    classifier: Classifier | None = None
 
     def text(self, index: int) -> str:
         words = _words(random.Random(f"{self.seed}"), self.size)
@@ -82,6 +112,8 @@ class Generated:
         return " ".join(words)
 
     def array(self, index: int) -> npt.NDArray[np.float32]:
+        if self.kind in ATTACKS:
+            return _attack(self, 512 * (index // 512 + 1))[index]
         base = np.random.default_rng(self.seed).standard_normal(self.size)
         own = np.random.default_rng([self.seed, self.entry, index])
         shape = self.size if self.batch is None else (self.batch, self.size)
@@ -90,6 +122,75 @@ class Generated:
         else:
             values = base + (self.strength if self.kind == "perturb" else 0.0) * own.standard_normal(shape)
         return np.ascontiguousarray(values, np.float32)
+
+
+@lru_cache(maxsize=64)
+def _attack(made: Generated, count: int) -> tuple[npt.NDArray[np.float32], ...]:
+    """The first inputs of an attack."""
+    own = np.random.default_rng([made.seed, made.entry])
+    base = np.random.default_rng(made.seed).standard_normal(made.size)
+    assert made.classifier is not None
+    kinds = {"bisect": _bisect, "probe": _probe, "climb": _climb, "approach": _approach}
+    steps = kinds[made.kind](made, made.classifier, own, base)
+    return tuple(np.ascontiguousarray(next(steps), np.float32) for _ in range(count))
+
+
+def _bisect(
+    made: Generated, model: Classifier, own: np.random.Generator, base: npt.NDArray[Any]
+) -> Iterator[npt.NDArray[Any]]:
+    while True:
+        low, high = own.standard_normal((2, made.size))
+        if model.label(low) == model.label(high):
+            continue
+        yield low
+        yield high
+        for _ in range(10):
+            middle = (low + high) / 2
+            yield middle
+            low, high = (middle, high) if model.label(middle) == model.label(low) else (low, middle)
+
+
+def _probe(
+    made: Generated, model: Classifier, own: np.random.Generator, base: npt.NDArray[Any]
+) -> Iterator[npt.NDArray[Any]]:
+    yield base
+    while True:
+        for place in own.permutation(made.size):
+            changed = base.copy()
+            changed[place] += made.strength * own.choice((-1, 1))
+            yield changed
+
+
+def _climb(
+    made: Generated, model: Classifier, own: np.random.Generator, base: npt.NDArray[Any]
+) -> Iterator[npt.NDArray[Any]]:
+    best, label = base, model.label(base)
+    yield best
+    while True:
+        changed = best.copy()
+        changed[own.integers(made.size)] += made.strength * own.uniform(0.5, 1.5) * own.choice((-1, 1))
+        yield changed
+        if model.scores(changed)[label] < model.scores(best)[label]:
+            best = changed
+
+
+def _approach(
+    made: Generated, model: Classifier, own: np.random.Generator, base: npt.NDArray[Any]
+) -> Iterator[npt.NDArray[Any]]:
+    label, x = model.label(base), base
+    while model.label(x) == label:
+        x = base + 2 * own.standard_normal(made.size)
+    yield base
+    while model.label(x + 0.1 * (base - x)) != label:
+        x = x + 0.1 * (base - x)
+        yield x
+    while True:
+        length = float(np.linalg.norm(x - base))
+        changed = x + made.strength * own.standard_normal(made.size)
+        changed = base + (changed - base) * (1 - 0.02) * length / float(np.linalg.norm(changed - base))
+        yield changed
+        if model.label(changed) != label:
+            x = changed
 
 
 @dataclass(frozen=True)
@@ -103,6 +204,15 @@ class Entry:
     every: float
     arguments: Mapping[str, Any]  # of Engine.decide, without the input
     input: tuple[str, Any] | None  # which argument, and its value or how to generate it
+    answer: Answer  # what the model answers: arguments of Engine.record
+
+    def answer_to(self, arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What Engine.record gets for a query with these arguments; None when nobody tells."""
+        if not isinstance(self.answer, Classifier):
+            return self.answer
+        assert self.input is not None
+        scores = self.answer.scores(np.asarray(arguments[self.input[0]], np.float64))
+        return {"label": scores.argmax(axis=-1).tolist(), "scores": scores.tolist()}
 
     def arguments_of(self, index: int) -> dict[str, Any]:
         """What Engine.decide gets for query `index`; "{i}" in a text stands for its number, from 1."""
@@ -171,7 +281,10 @@ def run(case: Case) -> tuple[Problem, ...]:
         for _, number, index in sorted(queries):
             entry = case.entries[number]
             try:
-                decision = engine.decide(**entry.arguments_of(index))
+                arguments = entry.arguments_of(index)
+                decision = engine.decide(**arguments)
+                if (answer := entry.answer_to(arguments)) is not None:
+                    engine.record(decision, now=arguments["now"], **answer)
             except (TypeError, ValueError) as error:
                 return (entry.node.problem(f"events[{number}]", f"query {index + 1}: {error}"),)
             decisions.setdefault(None, []).append(decision)
@@ -245,9 +358,9 @@ class _Reader:
         policy = self._policy(case)
         capacity = case.count("capacity", CAPACITY, 1 << 30)
         shared = case.below("defaults")
-        defaults = _arguments(shared)
+        defaults, answer = _arguments(shared), _answer(shared.below("answer"))
         shared.close()
-        entries = [self._entry(event, number, defaults) for number, event in enumerate(case.each("events"))]
+        entries = [self._entry(event, number, defaults, answer) for number, event in enumerate(case.each("events"))]
         if not entries:
             case.report("a case needs at least one query", "write it under events")
         self._expect(case, None)
@@ -314,7 +427,9 @@ class _Reader:
             return (policy or self.node).problem(path, problem.message, problem.fix)
         return problem
 
-    def _entry(self, event: _Section, number: int, defaults: Mapping[str, Any]) -> Entry:
+    def _entry(self, event: _Section, number: int, defaults: Mapping[str, Any], usual: Answer) -> Entry:
+        answer = _answer(event.below("answer")) or usual
+        classifier = answer if isinstance(answer, Classifier) else None
         at = self._time(event, "at", self.start)
         entry = Entry(
             node=event.place,
@@ -323,8 +438,11 @@ class _Reader:
             repeat=event.count("repeat", 1, QUERIES),
             every=event.number("every", 0.0),
             arguments=dict(defaults) | _arguments(event),
-            input=_input(event, number),
+            input=_input(event, number, classifier),
+            answer=answer,
         )
+        if classifier is not None and (entry.input is None or entry.input[0] == "text"):
+            event.report("a made-up classifier answers numbers only", "give a vector or a row, or another answer")
         for name in ("principal", "model"):
             if name not in entry.arguments:
                 event.report(f'missing "{name}"', "give it here or in the defaults")
@@ -370,19 +488,32 @@ def _arguments(section: _Section) -> dict[str, Any]:
     return found
 
 
-def _input(event: _Section, entry: int) -> tuple[str, Any] | None:
+def _input(event: _Section, entry: int, classifier: Classifier | None) -> tuple[str, Any] | None:
     given = {name: value for name in INPUTS if (value := event.plain(name)) is not None}
     if len(given) > 1:
         event.report(f"{quoted(given)} are given", "a query has one input")
     for name, value in given.items():
         if isinstance(value, dict) and "generate" in value:
-            return name, _generated(event.below(name), entry, text=name == "text")
+            return name, _generated(event.below(name), entry, name == "text", classifier)
         return name, value
     return None
 
 
-def _generated(section: _Section, entry: int, text: bool) -> Generated:
-    kind = section.required_choice("generate", ("same", "perturb", "diverse"), "generator")
+def _answer(section: _Section) -> Answer:
+    """`{linear: SEED}` for a made-up classifier, else what Engine.record takes."""
+    if not section:
+        return None
+    if "linear" in section:
+        answer: Any = Classifier(section.integer("linear", 0, 2**63) or 0, section.count("classes", 2, 1_000))
+    else:
+        answer = {name: value for name in ANSWERS if (value := section.plain(name)) is not None}
+    section.close()
+    return answer
+
+
+def _generated(section: _Section, entry: int, text: bool, classifier: Classifier | None) -> Generated:
+    kinds = ("same", "perturb", "diverse") + (() if text or classifier is None else ATTACKS)
+    kind = section.required_choice("generate", kinds, "generator")
     seed = section.integer("seed", 0, 2**63) or 0
     if text:
         size = section.count("words", 60, 1_000_000)
@@ -393,7 +524,7 @@ def _generated(section: _Section, entry: int, text: bool) -> Generated:
         strength = section.number("noise", 0.01)
         batch = section.integer("batch", 1, 1_000_000)
     section.close()
-    return Generated(kind, seed, entry, size, strength, batch)
+    return Generated(kind, seed, entry, size, strength, batch, classifier)
 
 
 def _words(source: random.Random, count: int) -> list[str]:

@@ -234,7 +234,11 @@ class Track:
         silent = now - self.last > 1800 and self.last > -math.inf
         self.last = max(self.last, now)
         if sketch.space is not None and not seen.duplicate:
-            if silent:
+            first = self.anchors[0] if self.anchors else sketch
+            rescaled = (
+                not sketch.text and not first.text and first.width == sketch.width and first.epoch != sketch.epoch
+            )
+            if silent or rescaled:
                 self.anchors_due = 2
             if seen.near and seen.neighbour is not None:
                 self.keep(seen.neighbour)

@@ -306,6 +306,11 @@ void keep_seen(HotSlab& slab, std::int32_t slot, std::uint32_t sequence, std::ui
     if (read_slot(slab.meta[at], slab.rows[at], sequence, owner, content)) keep(slab, content, key, owner);
 }
 
+// Anchors that a model's new scale has made incomparable: the same width, another epoch (Sketch::space).
+bool is_rescaled(std::uint16_t anchor, std::uint16_t now) noexcept {
+    return anchor != 0 && anchor != now && (anchor ^ now) < 8;
+}
+
 void take_anchor(HotSlab& slab, const SlotRow& content, const SlotKey& key, std::uint64_t owner) noexcept {
     const std::uint32_t taken = shared_load(slab.anchors_taken);
     if (taken >= anchor_count || !shared_exchange_if(slab.anchors_taken, taken, taken + 1)) return;
@@ -432,7 +437,8 @@ void HotSlab::commit(const Sketch& sketch, const Observation& observation, doubl
     if (observation.comparable && !observation.duplicate) {
         const SlotKey key{static_cast<std::uint32_t>(sketch.digest.low), sketch.space()};
         const SlotRow content = pack(sketch);
-        if (silent) shared_store(anchors_taken, 0);
+        if (silent || is_rescaled(key_of(meta[first_anchor]).space, key.space))
+            shared_store(anchors_taken, 0);
         const Observation& o = observation;
         if (o.near) keep_seen(*this, o.nearest_slot, o.nearest_sequence, o.owner);
         for (std::size_t end : {0, 1})

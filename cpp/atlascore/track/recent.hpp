@@ -50,7 +50,8 @@ inline constexpr std::size_t recent_count = 24;
 inline constexpr std::size_t kept_count = 24;
 inline constexpr std::size_t anchor_count = 2;
 inline constexpr std::size_t history_count = recent_count + kept_count + anchor_count;
-// After so long a silence the next two inputs become the anchors.
+// After so long a silence, or when the model's scale has been learned anew, the next two inputs become the
+// anchors.
 inline constexpr double anchor_silence_seconds = 30.0 * 60.0;
 
 // What observe() is to find out besides the nearest neighbour; what no rule reads costs nothing.

@@ -503,8 +503,9 @@ def _answer(section: _Section) -> Answer:
     """`{linear: SEED}` for a made-up classifier, else what Engine.record takes."""
     if not section:
         return None
+    answer: Answer
     if "linear" in section:
-        answer: Any = Classifier(section.integer("linear", 0, 2**63) or 0, section.count("classes", 2, 1_000))
+        answer = Classifier(section.integer("linear", 0, 2**63) or 0, section.count("classes", 2, 1_000))
     else:
         answer = {name: value for name in ANSWERS if (value := section.plain(name)) is not None}
     section.close()

@@ -106,7 +106,11 @@ void bind_engine(py::module_& m) {
             [](EngineHolder& self) { return self.engine->log() == nullptr || self.engine->log()->flush(); },
             py::call_guard<py::gil_scoped_release>())
         .def(
-            "close", [](EngineHolder& self) { return self.engine->close(); },
+            "close",
+            [](EngineHolder& self) {
+                self.closed->store(true, std::memory_order_relaxed);
+                return self.engine->close();
+            },
             py::call_guard<py::gil_scoped_release>());
     m.def("wall_seconds", &base::wall_seconds, "Seconds since 1970 by the system's clock.");
     m.def("unlink_state", &base::Region::unlink, py::arg("name"),

@@ -215,8 +215,14 @@ void bind_policy(py::module_& m) {
              }),
              py::arg("resolved"), py::arg("program"))
         .def_property_readonly("id", [](const CompiledPolicy& self) { return self.policy->id(); })
-        .def_property_readonly("horizons",
-                               [](const CompiledPolicy& self) { return self.policy->horizons(); });
+        .def_property_readonly("horizons", [](const CompiledPolicy& self) { return self.policy->horizons(); })
+        .def(
+            "watch",
+            [](const CompiledPolicy& self) {
+                const std::weak_ptr<const policy::Policy> policy = self.policy;
+                return py::cpp_function([policy] { return !policy.expired(); });
+            },
+            "A function that tells whether something still decides, or was decided, by the policy.");
 }
 
 }  // namespace atlascore::bindings

@@ -20,6 +20,7 @@
 #include "atlascore/track/recent.hpp"
 #include "atlascore/track/references.hpp"
 #include "bindings.hpp"
+#include "fast.hpp"
 
 namespace py = pybind11;
 
@@ -125,18 +126,12 @@ void raise_unless_finite(const float* values, std::size_t count, const char* nam
     }
 }
 
-// UTF-8 of a str, or the bytes of a bytes object. Lone surrogates, which UTF-8 cannot hold, keep their three
-// bytes and so read as invalid.
-std::string_view text_argument(PyObject* object, py::object& owner) {
+// UTF-8 of a str, or the bytes of a bytes object.
+std::string_view text_argument(PyObject* object, Ref& owner) {
     if (PyUnicode_Check(object)) {
-        Py_ssize_t size = 0;
-        if (const char* data = PyUnicode_AsUTF8AndSize(object, &size))
-            return {data, static_cast<std::size_t>(size)};
-        PyErr_Clear();
-        owner =
-            py::reinterpret_steal<py::object>(PyUnicode_AsEncodedString(object, "utf-8", "surrogatepass"));
-        if (!owner) throw py::error_already_set();
-        object = owner.ptr();
+        std::string_view text;
+        if (!utf8_of(object, owner, text)) throw py::error_already_set();
+        return text;
     }
     if (!PyBytes_Check(object)) {
         raise(PyExc_TypeError,
@@ -267,7 +262,7 @@ PyObject* py_minhash(PyObject*, PyObject* const* args, Py_ssize_t count, PyObjec
         static thread_local track::TextScratch scratch;
         PyObject* given[4];
         take_arguments("minhash", args, count, keywords, names, 1, 4, given);
-        py::object owner;
+        Ref owner;
         const std::string_view text = text_argument(given[0], owner);
         const std::size_t bins = bins_argument(given[1]);
         const int words = given[2] == nullptr ? 0 : PyObject_IsTrue(given[2]);

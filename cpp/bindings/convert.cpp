@@ -37,7 +37,69 @@ bool are_texts(PyObject* object) {
            PyUnicode_Check(PySequence_Fast_GET_ITEM(object, 0));
 }
 
+bool is_plain(PyObject* object) {
+    return object == Py_None || PyLong_Check(object) || PyFloat_Check(object) || PyUnicode_Check(object) ||
+           PyBytes_Check(object);
+}
+
+bool is_mapping(PyObject* object) {
+    const Ref abc(PyImport_ImportModule("collections.abc"));
+    const Ref mapping(abc ? PyObject_GetAttrString(abc.get(), "Mapping") : nullptr);
+    const int is = mapping ? PyObject_IsInstance(object, mapping.get()) : -1;
+    if (is < 0) PyErr_Clear();
+    return is == 1;
+}
+
+bool nested_too_deeply() {
+    PyErr_Format(PyExc_ValueError, "fields are nested deeper than %d", nesting_limit);
+    return false;
+}
+
+// A dict of a mapping's items, and so for every mapping below it.
+Ref plain_copy(PyObject* mapping, int depth) {
+    Ref copy(PyDict_New());
+    if (!copy || PyDict_Update(copy.get(), mapping) != 0) return Ref();
+    if (depth > nesting_limit) {
+        nested_too_deeply();
+        return Ref();
+    }
+    PyObject *key, *item;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(copy.get(), &position, &key, &item)) {
+        if (is_plain(item) || is_sequence(item) || !(PyDict_Check(item) || is_mapping(item))) continue;
+        const Ref inner = plain_copy(item, depth + 1);
+        if (!inner || PyDict_SetItem(copy.get(), key, inner.get()) != 0) return Ref();
+    }
+    return copy;
+}
+
 }  // namespace
+
+bool utf8_of(PyObject* text, Ref& owner, std::string_view& out) {
+    Py_ssize_t size = 0;
+    const char* data = PyUnicode_AsUTF8AndSize(text, &size);
+    if (data == nullptr) {
+        PyErr_Clear();
+        const Ref units(PyUnicode_AsEncodedString(text, "utf-16-le", "surrogatepass"));
+        if (!units) return false;
+        int little_endian = -1;
+        owner = Ref(PyUnicode_DecodeUTF16(PyBytes_AS_STRING(units.get()), PyBytes_GET_SIZE(units.get()),
+                                          "replace", &little_endian));
+        if (!owner || (data = PyUnicode_AsUTF8AndSize(owner.get(), &size)) == nullptr) return false;
+    }
+    out = {data, static_cast<std::size_t>(size)};
+    return true;
+}
+
+Ref dict_of(PyObject* mapping, const char* what) {
+    if (PyDict_Check(mapping)) return Ref(Py_NewRef(mapping));
+    if (!is_mapping(mapping)) {
+        type_error(what, "a dict or another mapping", mapping);
+        return Ref();
+    }
+    Ref dict(PyDict_New());
+    return dict && PyDict_Update(dict.get(), mapping) == 0 ? std::move(dict) : Ref();
+}
 
 Conversion::~Conversion() {
     if (has_buffer_) PyBuffer_Release(&buffer_);
@@ -46,16 +108,9 @@ Conversion::~Conversion() {
 
 bool Conversion::text(PyObject* object, const char* what, std::string_view& out) {
     if (PyUnicode_Check(object)) {
-        Py_ssize_t size = 0;
-        if (const char* data = PyUnicode_AsUTF8AndSize(object, &size)) {
-            out = {data, static_cast<std::size_t>(size)};
-            return true;
-        }
-        PyErr_Clear();  // lone surrogates
-        PyObject* bytes = PyUnicode_AsEncodedString(object, "utf-8", "surrogatepass");
-        if (bytes == nullptr) return false;
-        hold(bytes);
-        out = {PyBytes_AS_STRING(bytes), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes))};
+        Ref owner;
+        if (!utf8_of(object, owner, out)) return false;
+        if (owner) hold(owner.release());
         return true;
     }
     if (PyBytes_Check(object)) {
@@ -227,15 +282,20 @@ bool Conversion::scores(PyObject* object, std::uint32_t rows, std::vector<double
 bool Conversion::fields(PyObject* fields, const rule::Program& program, event::Value* slots) {
     if (!PyDict_Check(fields)) return type_error("fields", "a dict", fields);
     if (program.fields().empty()) return true;
-    return nested(fields, "", program, slots, 0);
+    if (nested(fields, "", program, slots, 0)) return true;
+    if (!met_mapping_) return false;
+    // Mappings run code of their own, which may change the dict that texts are borrowed from: a copy does
+    // not.
+    const Ref copy = plain_copy(fields, 0);
+    if (!copy) return false;
+    hold(Py_NewRef(copy.get()));
+    std::fill_n(slots, program.fields().size(), event::Value{});
+    return nested(copy.get(), "", program, slots, 0);
 }
 
 bool Conversion::nested(PyObject* fields, const std::string& prefix, const rule::Program& program,
                         event::Value* slots, int depth) {
-    if (depth > nesting_limit) {
-        PyErr_SetString(PyExc_ValueError, "fields are nested deeper than 16");
-        return false;
-    }
+    if (depth > nesting_limit) return nested_too_deeply();
     PyObject *key, *item;
     Py_ssize_t position = 0;
     while (PyDict_Next(fields, &position, &key, &item)) {
@@ -246,6 +306,10 @@ bool Conversion::nested(PyObject* fields, const std::string& prefix, const rule:
         if (PyDict_Check(item)) {
             if (!nested(item, path, program, slots, depth + 1)) return false;
             continue;
+        }
+        if (!is_plain(item) && !is_sequence(item) && is_mapping(item)) {
+            met_mapping_ = true;
+            return false;
         }
         const int slot = program.field(path);
         if (slot < 0) continue;
@@ -489,9 +553,7 @@ bool Conversion::row(PyObject* source, const policy::Model* model, std::uint32_t
 // A number, or a category: a text, a boolean, a missing value.
 bool Conversion::cell(PyObject* cell, bool categorical, std::uint32_t row, std::uint32_t column) {
     event::Value value;
-    const bool plain = cell == Py_None || PyBool_Check(cell) || PyLong_Check(cell) || PyFloat_Check(cell) ||
-                       PyUnicode_Check(cell) || PyBytes_Check(cell);
-    if (plain) {
+    if (is_plain(cell)) {
         if (!this->value(cell, "a row's value", value)) return false;
     } else {  // a NumPy scalar, a Decimal
         const double number = PyFloat_AsDouble(cell);

@@ -18,6 +18,9 @@ namespace atlascore::bindings {
 // modality.
 enum class Meaning : int { automatic, text, vector, row, image, digest };
 
+// A dict as it is, a copy of any other mapping. Null: TypeError is set.
+Ref dict_of(PyObject* mapping, const char* what);
+
 class Conversion {
   public:
     Conversion() = default;
@@ -25,13 +28,12 @@ class Conversion {
     Conversion(const Conversion&) = delete;
     Conversion& operator=(const Conversion&) = delete;
 
-    // UTF-8 of a str (lone surrogates in their three-byte form) or the bytes of a bytes object. False:
-    // TypeError is set.
+    // UTF-8 of a str, as utf8_of() has it, or the bytes of a bytes object. False: TypeError is set.
     bool text(PyObject* object, const char* what, std::string_view& out);
     // False: an exception is set.
     bool input(PyObject* x, Meaning meaning, const policy::Model* model, PyObject* to_float32,
                event::Input& out);
-    // `fields` is a dict of event fields, nested dicts by dotted names; those that the program reads go to
+    // `fields` is a dict of event fields, nested mappings by dotted names; those that the program reads go to
     // `slots`.
     bool fields(PyObject* fields, const rule::Program& program, event::Value* slots);
     bool value(PyObject* object, const char* what, event::Value& out, int depth = 0);
@@ -64,6 +66,7 @@ class Conversion {
     std::vector<event::Category> categories_;
     std::vector<std::string_view> texts_;
     std::string joined_;
+    bool met_mapping_ = false;  // one among the fields that is no dict
 };
 
 }  // namespace atlascore::bindings

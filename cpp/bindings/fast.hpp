@@ -4,7 +4,9 @@
 
 #include <Python.h>
 
+#include <atomic>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "atlascore/engine/engine.hpp"
@@ -49,8 +51,10 @@ struct DecisionObject;
 struct RouteObject {
     PyObject_HEAD FastState* state;
     PyObject* owner;  // the Python Engine, kept alive; answers for what is slow
+    PyObject* core;   // the core's Engine, which `route` and `closed` belong to
     PyObject* clock;  // callable or null
     engine::Route* route;
+    const std::atomic<bool>* closed;
     DecisionObject* spare[16];  // free decisions, for reuse
     int spares;
 };
@@ -63,6 +67,10 @@ struct DecisionObject {
     engine::Decision decision;
     FastState* state;
 };
+
+// The UTF-8 of a str. UTF-8 cannot hold lone surrogates: each is U+FFFD, and two that make a pair are the
+// code point that they mean, as in a JSON text. `owner` then keeps the bytes. False: an exception is set.
+bool utf8_of(PyObject* text, Ref& owner, std::string_view& out);
 
 DecisionObject* new_decision(RouteObject* route) noexcept;
 PyObject* make_decision_type(PyObject* module);

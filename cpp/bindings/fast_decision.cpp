@@ -25,7 +25,25 @@ void release_members(DecisionObject* self) {
     self->binding.reset();
 }
 
+// A caller may keep a decision in what it gave as fields.
+int traverse(PyObject* object, visitproc visit, void* arg) {
+    DecisionObject* self = self_of(object);
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(reinterpret_cast<PyObject*>(self->route));
+    Py_VISIT(self->principal);
+    Py_VISIT(self->fields);
+    return 0;
+}
+
+// The route stays: everything that a decision answers needs it, and its engine has a dict to clear.
+int clear(PyObject* object) {
+    Py_CLEAR(self_of(object)->principal);
+    Py_CLEAR(self_of(object)->fields);
+    return 0;
+}
+
 void deallocate(PyObject* object) {
+    PyObject_GC_UnTrack(object);
     DecisionObject* self = self_of(object);
     release_members(self);
     RouteObject* route = self->route;
@@ -40,7 +58,7 @@ void deallocate(PyObject* object) {
 #endif
     PyTypeObject* type = Py_TYPE(object);
     self->binding.~shared_ptr();
-    PyObject_Free(object);
+    PyObject_GC_Del(object);
     Py_DECREF(type);
     Py_XDECREF(route);
 }
@@ -256,6 +274,8 @@ PyMethodDef methods[] = {
     {nullptr, nullptr, 0, nullptr}};
 
 PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
+                       {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
+                       {Py_tp_clear, reinterpret_cast<void*>(clear)},
                        {Py_tp_getset, getters},
                        {Py_tp_methods, methods},
                        {Py_tp_repr, reinterpret_cast<void*>(represent)},
@@ -263,7 +283,7 @@ PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
                        {0, nullptr}};
 
 PyType_Spec spec = {"atlascore._core.Decision", sizeof(DecisionObject), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
 
 }  // namespace
 
@@ -276,7 +296,7 @@ DecisionObject* new_decision(RouteObject* route) noexcept {
     } else
 #endif
     {
-        self = PyObject_New(DecisionObject, route->state->decision_type);
+        self = PyObject_GC_New(DecisionObject, route->state->decision_type);
         if (self == nullptr) return nullptr;
         new (&self->binding) std::shared_ptr<const engine::Binding>();
     }
@@ -285,6 +305,7 @@ DecisionObject* new_decision(RouteObject* route) noexcept {
     self->state = route->state;
     self->route = reinterpret_cast<RouteObject*>(Py_NewRef(reinterpret_cast<PyObject*>(route)));
     new (&self->decision) Decision;
+    PyObject_GC_Track(reinterpret_cast<PyObject*>(self));
     return self;
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <string>
 
@@ -75,6 +76,8 @@ bool number(PyObject* object, const char* what, double& out) {
     if (out != -1.0 || !PyErr_Occurred()) return true;
     if (PyErr_ExceptionMatches(PyExc_TypeError)) {
         PyErr_Format(PyExc_TypeError, "%s must be a number, not %.200s", what, Py_TYPE(object)->tp_name);
+    } else if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        PyErr_Format(PyExc_ValueError, "%s is too large: %R", what, object);
     }
     return false;
 }
@@ -117,6 +120,13 @@ std::vector<event::Value>& field_slots(std::size_t count) {
     return slots;
 }
 
+bool is_open(RouteObject* self) {
+    if (!self->closed->load(std::memory_order_relaxed)) [[likely]]
+        return true;
+    PyErr_SetString(PyExc_RuntimeError, "the engine is closed");
+    return false;
+}
+
 bool request_id_of(Conversion& conversion, PyObject* fields, std::string_view& out) {
     PyObject* id = PyDict_GetItemString(fields, "request_id");
     return id == nullptr || !PyUnicode_Check(id) || conversion.text(id, "request_id", out);
@@ -154,9 +164,10 @@ PyObject* decide_with(RouteObject* self, PyObject** slots, Meaning meaning) {
     std::vector<event::Value>& values = field_slots(program.fields().size());
     query.fields = values.data();
     if (slots[name_fields] != nullptr && slots[name_fields] != Py_None) {
-        if (!conversion.fields(slots[name_fields], program, values.data())) return nullptr;
-        if (!request_id_of(conversion, slots[name_fields], query.request_id)) return nullptr;
-        decision->fields = Py_NewRef(slots[name_fields]);
+        decision->fields = dict_of(slots[name_fields], "fields").release();
+        if (decision->fields == nullptr) return nullptr;
+        if (!conversion.fields(decision->fields, program, values.data())) return nullptr;
+        if (!request_id_of(conversion, decision->fields, query.request_id)) return nullptr;
     }
     decision->principal = Py_NewRef(slots[name_principal]);
     engine::Fault fault;
@@ -175,6 +186,7 @@ PyObject* decide_with(RouteObject* self, PyObject** slots, Meaning meaning) {
 
 PyObject* decide(PyObject* object, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
     PyObject* slots[name_count] = {};
+    if (!is_open(self_of(object))) return nullptr;
     if (!spread("decide", decide_names, name_count, 3, args, given, keywords, slots)) return nullptr;
     return without_throwing([&] { return decide_with(self_of(object), slots, Meaning::automatic); });
 }
@@ -182,6 +194,7 @@ PyObject* decide(PyObject* object, PyObject* const* args, Py_ssize_t given, PyOb
 // decide_as(kind, principal, x, now, session, fields, cost): what Engine.decide calls, the kind of input
 // being known.
 PyObject* decide_as(PyObject* object, PyObject* const* args, Py_ssize_t given) {
+    if (!is_open(self_of(object))) return nullptr;
     if (given != 7) return PyErr_Format(PyExc_TypeError, "decide_as() takes 7 arguments");
     const long kind = PyLong_AsLong(args[0]);
     if (kind == -1 && PyErr_Occurred()) return nullptr;
@@ -234,12 +247,11 @@ PyObject* guard_error_with(PyObject* object, PyObject* const* args, Py_ssize_t g
     if (!time_of(self, slots[now_], query.now)) return nullptr;
     if (!(query.now >= 0 && query.now <= track::latest_time))
         return raise_fault(engine::Fault::time, query.now, 0);
-    const bool has_fields = slots[fields_] != nullptr && slots[fields_] != Py_None;
-    if (has_fields && !PyDict_Check(slots[fields_])) {
-        return PyErr_Format(PyExc_TypeError, "fields must be a dict, not %.200s",
-                            Py_TYPE(slots[fields_])->tp_name);
+    Ref fields;
+    if (slots[fields_] != nullptr && slots[fields_] != Py_None) {
+        fields = dict_of(slots[fields_], "fields");
+        if (!fields || !request_id_of(conversion, fields.get(), query.request_id)) return nullptr;
     }
-    if (has_fields && !request_id_of(conversion, slots[fields_], query.request_id)) return nullptr;
     DecisionObject* decision = new_decision(self);
     if (decision == nullptr) return nullptr;
     Ref owned(reinterpret_cast<PyObject*>(decision));
@@ -249,7 +261,7 @@ PyObject* guard_error_with(PyObject* object, PyObject* const* args, Py_ssize_t g
         return PyErr_Format(PyExc_RuntimeError, "%s", failure.what());
     }
     decision->principal = Py_NewRef(slots[principal_]);
-    decision->fields = has_fields ? Py_NewRef(slots[fields_]) : nullptr;
+    decision->fields = fields.release();
     self->route->engine().fail(*decision->binding, query, error, decision->decision);
     return owned.release();
 }
@@ -314,11 +326,29 @@ PyObject* record_with(PyObject* object, PyObject* const* args, Py_ssize_t given,
     return reinterpret_cast<PyObject*>(told);
 }
 
+// Whether the status among record()'s arguments, if there is one, can be one. False: ValueError is set.
+bool has_status_in_range(PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
+    PyObject* status = given > 5 ? args[5] : nullptr;
+    for (Py_ssize_t k = 0; keywords != nullptr && k < PyTuple_GET_SIZE(keywords); ++k) {
+        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, k), "status") == 0)
+            status = args[given + k];
+    }
+    if (status == nullptr || !PyLong_Check(status)) return true;
+    int overflow = 0;
+    const long value = PyLong_AsLongAndOverflow(status, &overflow);
+    using Range = std::numeric_limits<int>;
+    if (overflow == 0 && value >= Range::min() && value <= Range::max()) return true;
+    PyErr_Format(PyExc_ValueError, "status must be an integer of 32 bits, not %R", status);
+    return false;
+}
+
 PyObject* guard_error(PyObject* object, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
+    if (!is_open(self_of(object))) return nullptr;
     return without_throwing([&] { return guard_error_with(object, args, given, keywords); });
 }
 
 PyObject* record(PyObject* object, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
+    if (!is_open(self_of(object)) || !has_status_in_range(args, given, keywords)) return nullptr;
     return without_throwing([&] { return record_with(object, args, given, keywords); });
 }
 
@@ -326,6 +356,7 @@ PyObject* record(PyObject* object, PyObject* const* args, Py_ssize_t given, PyOb
 int traverse(PyObject* object, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self_of(object)->owner);
+    Py_VISIT(self_of(object)->core);
     Py_VISIT(self_of(object)->clock);
     return 0;
 }
@@ -335,9 +366,10 @@ void deallocate(PyObject* object) {
     RouteObject* self = self_of(object);
     for (int i = 0; i < self->spares; ++i) {
         self->spare[i]->binding.~shared_ptr();
-        PyObject_Free(self->spare[i]);
+        PyObject_GC_Del(self->spare[i]);
     }
     delete self->route;
+    Py_XDECREF(self->core);
     Py_XDECREF(self->clock);
     Py_XDECREF(self->owner);
     PyTypeObject* type = Py_TYPE(object);
@@ -404,21 +436,23 @@ PyObject* new_route(PyObject* module, PyObject* const* args, Py_ssize_t given) {
     FastState* state = state_of(module);
     if (state == nullptr) return nullptr;
     try {
-        auto& engine = *py::cast<EngineHolder&>(py::handle(args[0])).engine;
+        const auto& holder = py::cast<EngineHolder&>(py::handle(args[0]));
         Conversion conversion;
         std::string_view parts[3];
         constexpr const char* names[] = {"model", "method", "endpoint"};
         for (int i = 0; i < 3; ++i) {
             if (!conversion.text(args[2 + i], names[i], parts[i])) return nullptr;
         }
-        auto route = std::make_unique<engine::Route>(engine, std::string(parts[0]), std::string(parts[1]),
-                                                     std::string(parts[2]));
+        auto route = std::make_unique<engine::Route>(*holder.engine, std::string(parts[0]),
+                                                     std::string(parts[1]), std::string(parts[2]));
         RouteObject* self = PyObject_GC_New(RouteObject, state->route_type);
         if (self == nullptr) return nullptr;
         self->state = state;
         self->owner = Py_NewRef(args[1]);
+        self->core = Py_NewRef(args[0]);
         self->clock = args[5] == Py_None ? nullptr : Py_NewRef(args[5]);
         self->route = route.release();
+        self->closed = holder.closed.get();
         self->spares = 0;
         PyObject_GC_Track(reinterpret_cast<PyObject*>(self));
         return reinterpret_cast<PyObject*>(self);

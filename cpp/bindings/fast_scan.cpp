@@ -68,6 +68,12 @@ class PyScanner {
                         py::arg("bad") = counts.bad, py::arg("late") = counts.late);
     }
 
+    py::list unreadable() const {
+        py::list files;
+        for (const std::string& file : scanner_.unreadable()) files.append(text(file));
+        return files;
+    }
+
   private:
     static constexpr std::uint64_t patience = 65'536;  // events between two looks at signals and bad lines
     // Reported by position; the rest is counted.
@@ -120,7 +126,8 @@ void bind_scan(py::module_& m) {
              py::arg("owner"), py::arg("files"))
         .def("next", &PyScanner::next, py::arg("findings_only"))
         .def("take_bad", &PyScanner::take_bad)
-        .def("counts", &PyScanner::counts);
+        .def("counts", &PyScanner::counts)
+        .def("unreadable", &PyScanner::unreadable);
     m.def("json_numbers", &json_numbers, py::arg("json"),
           "A JSON array of numbers, or of such arrays of one length, as float32; None for anything else.");
 }

@@ -21,6 +21,13 @@ WindowTableObject* self_of(PyObject* object) {
     return reinterpret_cast<WindowTableObject*>(object);
 }
 
+// What is too large for a C type is a wrong value like others.
+bool value_error(const char* what, PyObject* object) {
+    if (PyErr_ExceptionMatches(PyExc_OverflowError))
+        PyErr_Format(PyExc_ValueError, "%s, not %R", what, object);
+    return false;
+}
+
 PyObject* create(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     static const char* names[] = {"capacity", "horizons", "state", nullptr};
     long long capacity = 0;
@@ -28,6 +35,8 @@ PyObject* create(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     const char* state = "";
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "LO|s", const_cast<char**>(names), &capacity, &horizons,
                                      &state)) {
+        value_error("capacity must be 1 to 2^30",
+                    PyTuple_GET_SIZE(args) != 0 ? PyTuple_GET_ITEM(args, 0) : Py_None);
         return nullptr;
     }
     Ref list(PySequence_Fast(horizons, "horizons must be a sequence of seconds"));
@@ -35,7 +44,10 @@ PyObject* create(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     std::vector<double> seconds;
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list.get()); ++i) {
         seconds.push_back(PyFloat_AsDouble(PySequence_Fast_GET_ITEM(list.get(), i)));
-        if (PyErr_Occurred()) return nullptr;
+        if (PyErr_Occurred()) {
+            value_error("a horizon is a number of seconds", PySequence_Fast_GET_ITEM(list.get(), i));
+            return nullptr;
+        }
     }
     if (capacity < 1)
         return PyErr_Format(PyExc_ValueError, "capacity must be at least 1, not %lld", capacity);
@@ -65,17 +77,10 @@ void deallocate(PyObject* object) {
 // A key is a str, bytes or an int of 64 bits.
 bool tag_of(const track::WindowTable& table, PyObject* key, std::uint64_t& tag) {
     if (PyUnicode_Check(key)) {
-        Py_ssize_t size = 0;
-        const char* data = PyUnicode_AsUTF8AndSize(key, &size);
-        if (data != nullptr) {
-            tag = table.tag(std::string_view(data, static_cast<std::size_t>(size)));
-            return true;
-        }
-        PyErr_Clear();
-        Ref bytes(PyUnicode_AsEncodedString(key, "utf-8", "surrogatepass"));
-        if (!bytes) return false;
-        tag = table.tag(std::string_view(PyBytes_AS_STRING(bytes.get()),
-                                         static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.get()))));
+        Ref owner;
+        std::string_view text;
+        if (!utf8_of(key, owner, text)) return false;
+        tag = table.tag(text);
         return true;
     }
     if (PyBytes_Check(key)) {
@@ -83,8 +88,10 @@ bool tag_of(const track::WindowTable& table, PyObject* key, std::uint64_t& tag) 
             std::string_view(PyBytes_AS_STRING(key), static_cast<std::size_t>(PyBytes_GET_SIZE(key))));
         return true;
     }
-    if (PyLong_Check(key)) {
-        tag = table.tag(static_cast<std::uint64_t>(PyLong_AsUnsignedLongLongMask(key)));
+    if (PyIndex_Check(key)) {
+        const Ref number(PyNumber_Index(key));
+        if (!number) return false;
+        tag = table.tag(static_cast<std::uint64_t>(PyLong_AsUnsignedLongLongMask(number.get())));
         return !PyErr_Occurred();
     }
     PyErr_Format(PyExc_TypeError, "a key must be str, bytes or int, not %.200s", Py_TYPE(key)->tp_name);
@@ -97,10 +104,11 @@ bool arguments(PyObject* object, PyObject* const* args, Py_ssize_t given, std::u
         return false;
     }
     if (!tag_of(*self_of(object)->table, args[0], tag)) return false;
+    constexpr const char* what = "now must be seconds since 1970, 0 to 4294967295";
     now = PyFloat_AsDouble(args[1]);
-    if (now == -1.0 && PyErr_Occurred()) return false;
+    if (now == -1.0 && PyErr_Occurred()) return value_error(what, args[1]);
     if (now >= 0 && now <= track::latest_time) return true;
-    PyErr_Format(PyExc_ValueError, "now must be seconds since 1970, 0 to 4294967295, not %R", args[1]);
+    PyErr_Format(PyExc_ValueError, "%s, not %R", what, args[1]);
     return false;
 }
 
@@ -121,11 +129,13 @@ PyObject* hit(PyObject* object, PyObject* const* args, Py_ssize_t given) {
     std::uint64_t tag = 0;
     double now = 0, counts[track::horizon_limit];
     if (!arguments(object, args, given, tag, now)) return nullptr;
+    if (given > 3) return PyErr_Format(PyExc_TypeError, "hit(key, now, n=1) takes no further arguments");
     long long n = 1;
-    if (given > 2) n = PyLong_AsLongLong(args[2]);
+    int overflow = 0;
+    if (given > 2) n = PyLong_AsLongLongAndOverflow(args[2], &overflow);
     if (n == -1 && PyErr_Occurred()) return nullptr;
-    if (given > 3 || n < 1 || n > (1 << 28) - 1) {
-        return PyErr_Format(PyExc_ValueError, "hit(key, now, n=1): n must be 1 to 2^28 - 1");
+    if (overflow != 0 || n < 1 || n > (1 << 28) - 1) {
+        return PyErr_Format(PyExc_ValueError, "n must be 1 to 2^28 - 1, not %R", args[2]);
     }
     track::WindowTable& table = *self_of(object)->table;
     table.hit(tag, now, static_cast<std::uint64_t>(n), counts);

@@ -17,7 +17,9 @@ __all__ = ["Compiled"]
 
 
 class Compiled:
-    """The core's form of a policy. Every different constraint of its responses and limits is one bit of 64."""
+    """What is needed to read the core's numbers under a policy. Every different constraint of its responses and limits
+    is one bit of 64.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -34,10 +36,24 @@ class Compiled:
             for part in self._bits
             for name, value in part.to_dict().items()
         ]
-        self.core = _core.CompiledPolicy(
+        core = _core.CompiledPolicy(
             self.resolved | {"constraint_table": table, "atlas_release": RELEASE, "files": _files(policy)},
             policy.rules.program,
         )
+        self.id = core.id
+        self._watch = core.watch()
+        self._core: _core.CompiledPolicy | None = core
+
+    def take(self) -> _core.CompiledPolicy:
+        """The core's form of the policy, once: it is kept by who decides by it, and by nobody else."""
+        core, self._core = self._core, None
+        assert core is not None
+        return core
+
+    @property
+    def is_used(self) -> bool:
+        """Whether the engine, one of its routes or a decision still refers to the policy."""
+        return self._watch()
 
     def constraints(self, bits: int) -> Constraints:
         """All constraints of the set bits at once, the strictest of each kind."""

@@ -115,7 +115,7 @@ class Constraints:
         - ``label_only``: 1 for the top class, 0 for the others. Where C is 1 the score is the probability of
           the positive class: 1 from 0.5 on, else 0.
         - ``top_k``: the k largest stay as they are, the others become 0. Where the top score itself is
-          negative (log-probabilities) they become the lowest score of their row: 0 would outrank the top.
+          not above 0 (log-probabilities) they become the lowest score of their row: 0 would outrank the top.
         - ``decimals``: rounded half to even. Where a lower score would reach the rounded top, it becomes the
           rounded top minus 10^-decimals; so a small probability may turn negative, but the top class never
           changes. Integers, and values too large for that many decimals in their datatype, stay as they are.
@@ -129,9 +129,9 @@ class Constraints:
             raise TypeError(f"scores must be real numbers, not {array.dtype}")
         if array.ndim not in (1, 2):
             raise ValueError(f"scores must have shape (C,) or (N, C), not {array.shape}")
-        edited: npt.NDArray[Any] = array.copy()
+        edited: npt.NDArray[Any] = array.astype(array.dtype.newbyteorder("="))  # not all of NumPy knows other orders
         if self.scores is None or array.size == 0:
-            return edited
+            return edited.astype(array.dtype, copy=False)
         rows = np.atleast_2d(edited)
         if "label_only" in self.scores:
             _keep_label(rows)
@@ -139,7 +139,7 @@ class Constraints:
             _keep_top(rows, self.scores["top_k"])
         if "decimals" in self.scores and array.dtype.kind == "f":
             _round(rows, self.scores["decimals"])
-        return edited
+        return edited.astype(array.dtype, copy=False)
 
 
 def _keep_label(rows: npt.NDArray[Any]) -> None:

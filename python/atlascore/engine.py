@@ -5,6 +5,7 @@ The work is done in C++; this module binds a policy to it and answers the slow q
 
 from __future__ import annotations
 
+import operator
 import threading
 import warnings
 from collections import OrderedDict
@@ -27,7 +28,6 @@ from atlascore.policy import Policy
 __all__ = ["Engine"]
 
 DEFAULT_CAPACITY = 1_000_000
-_POLICIES_KEPT = 64  # to explain decisions made under earlier policies
 _ROUTES_KEPT = 4_096  # of those that Engine.decide makes by itself
 _AUTOMATIC, _TEXT, _VECTOR, _ROW, _IMAGE, _DIGEST = range(6)
 
@@ -38,6 +38,14 @@ def _to_float32(x: Any) -> npt.NDArray[np.float32]:
         raise TypeError(f"an input must be text, bytes, a row or an array of numbers, not {_described(x, array)}")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused as such
         return np.asarray(array, dtype=np.float32, order="C")  # a number stays one: it is no input
+
+
+def _name(what: str, name: object) -> str:
+    """The name of a state, file or directory; nothing for None."""
+    text = "" if name is None else str(name)
+    if "\0" in text:
+        raise ValueError(f"{what} must not have a null character: {text!r}")
+    return text
 
 
 def _described(x: Any, array: npt.NDArray[Any]) -> str:
@@ -75,10 +83,12 @@ class Engine:
             raise TypeError(f"policy must be an atlascore.Policy, not {type(policy).__name__}")
         if clock is not None and not callable(clock):
             raise TypeError(f"clock must be callable, not {type(clock).__name__}")
-        if capacity is not None and (isinstance(capacity, bool) or not isinstance(capacity, int)):
-            raise TypeError(f"capacity must be an int, not {type(capacity).__name__}")
-        if capacity is not None and not 1 <= capacity <= 1 << 30:
-            raise ValueError(f"capacity must be 1 to 2^30 tracks, not {capacity}")
+        if capacity is not None:
+            if isinstance(capacity, bool | np.bool_) or not hasattr(capacity, "__index__"):
+                raise TypeError(f"capacity must be an int, not {type(capacity).__name__}")
+            capacity = operator.index(capacity)
+            if not 1 <= capacity <= 1 << 30:
+                raise ValueError(f"capacity must be 1 to 2^30 tracks, not {capacity}")
         resolved = policy.resolved()
         settings = resolved["state"]
         log_directory = log if log is not None else (resolved["log"] or {}).get("directory")
@@ -86,16 +96,17 @@ class Engine:
         self._lock = threading.Lock()
         self._routes: OrderedDict[tuple[str, str, str], Route] = OrderedDict()
         self._compiled = Compiled(policy)
-        self._by_id: dict[int, Compiled] = {self._compiled.core.id: self._compiled}
+        # What decisions are explained by: every policy that one of them, or a route, may still refer to.
+        self._by_id: dict[int, Compiled] = {self._compiled.id: self._compiled}
         self._core = _core.Engine(
-            self._compiled.core,
+            self._compiled.take(),
             capacity=capacity or settings["capacity"] or DEFAULT_CAPACITY,
             hot=settings["hot"] or 0,
             models=settings["models"] or 64,
-            state=(settings["region"] or "") if state is None else str(state),
+            state=_name("state", settings["region"] if state is None else state),
             seed=settings["seed"],
-            log_directory="" if log_directory is None else str(log_directory),
-            salt_file=resolved["privacy"]["salt_file"] or "",
+            log_directory=_name("log", log_directory),
+            salt_file=_name("privacy.salt_file", resolved["privacy"]["salt_file"]),
             version=__version__,
         )
         if refused := self._core.stats()["region_refused"]:
@@ -191,18 +202,21 @@ class Engine:
     def reload(self, policy: Policy) -> None:
         """Put another policy in force; state stays. Raises PolicyError, and keeps the old one, when it needs windows
         that the state does not have."""
+        if not isinstance(policy, Policy):
+            raise TypeError(f"policy must be an atlascore.Policy, not {type(policy).__name__}")
         compiled = Compiled(policy)
-        try:
-            self._core.reload(compiled.core)
-        except ValueError as error:
-            from atlascore._yaml import Problem  # here, because it loads the YAML parser
-            from atlascore.errors import PolicyError
+        with self._lock:
+            self._by_id[compiled.id] = compiled  # first: threads decide by it as soon as the core has it
+            try:
+                self._core.reload(compiled.take())
+            except ValueError as error:
+                del self._by_id[compiled.id]
+                from atlascore._yaml import Problem  # here, because it loads the YAML parser
+                from atlascore.errors import PolicyError
 
-            raise PolicyError([Problem(policy.source, 1, 1, "rules", str(error))]) from None
-        self._by_id[compiled.core.id] = compiled
-        while len(self._by_id) > _POLICIES_KEPT:
-            del self._by_id[next(iter(self._by_id))]
-        self._compiled = compiled
+                raise PolicyError([Problem(policy.source, 1, 1, "rules", str(error))]) from None
+            self._compiled = compiled
+            self._by_id = {id: old for id, old in self._by_id.items() if old.is_used}
 
     def commitment(self, name: str) -> str:
         """What stands for a principal or session in the log: 32 hex digits."""
@@ -213,7 +227,7 @@ class Engine:
         return self._core.flush()
 
     def close(self) -> None:
-        """Write what is left of the log. The engine must not be used afterwards."""
+        """Write what is left of the log. Afterwards decide and record raise RuntimeError; decisions stay readable."""
         self._core.close()
 
     def __enter__(self) -> Engine:

@@ -42,6 +42,10 @@ class Policy:
         rules: Sequence[str | Path] = (),
     ) -> None:
         """Use `load`, `default` or `from_text`. mode: replaces the one of the text. rules: further rule paths."""
+        if not isinstance(text, str | bytes):
+            raise TypeError(f"a policy's text must be str or bytes, not {type(text).__name__}")
+        if mode is not None and mode not in get_args(Mode):
+            raise ValueError(f"mode must be {', '.join(get_args(Mode))}, not {mode!r}")
         # What reads YAML and Sigma takes longer to import than all the rest, and only policies need it.
         from atlascore._policy.load import load_policy
 
@@ -62,7 +66,7 @@ class Policy:
         mode: replaces the one of the file. rules: rule files and directories to add to those that it names.
 
         Raises PolicyError with every problem found in the policy and its rules, OSError if the file cannot be
-        read.
+        read, ValueError for a mode that does not exist.
         """
         path = Path(path)
         return cls(path.read_bytes(), str(path), path.parent, mode, rules)
@@ -70,8 +74,6 @@ class Policy:
     @classmethod
     def default(cls, mode: Mode = "shadow", *, rules: Sequence[str | Path] = ()) -> Policy:
         """The shipped rules and responses, and further rules. Raises ValueError for a mode that does not exist."""
-        if mode not in get_args(Mode):
-            raise ValueError(f"mode must be {', '.join(get_args(Mode))}, not {mode!r}")
         shipped = resources.files("atlascore") / "policies" / "default.yml"
         return cls(shipped.read_bytes(), "default.yml", Path(), mode, rules)
 

@@ -41,7 +41,8 @@ class Scan:
     findings_only: skip events that no rule matched and that got no more than ALLOW; much faster.
     on_bad_line:   called with file, line and reason for each line that is no event or cannot be decided; by
                    default it is written to standard error.
-    `counts` tells how far it is: lines, events, bad, late. Raises OSError when a file cannot be read.
+    `counts` tells how far it is: lines, events, bad, late. Raises OSError when a file cannot be read, ValueError when
+    it is compressed.
     """
 
     def __init__(
@@ -71,6 +72,11 @@ class Scan:
     def counts(self) -> dict[str, int]:
         """Lines read, events decided, bad lines, late events so far."""
         return self._core.counts()
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Files that have lines, none of which was an event so far."""
+        return self._core.unreadable()
 
     def _report(self) -> None:
         for file, line, reason in self._core.take_bad():

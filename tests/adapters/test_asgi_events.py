@@ -239,6 +239,64 @@ def test_the_address_is_the_last_one_that_no_trusted_proxy_has(peer, header, add
     assert principal_of(settings, [("x-forwarded-for", header)], client=(peer, 1))[0] == address
 
 
+KEYS = [("x-api-key", "K"), ("x-api-key", "z")]
+
+
+@pytest.mark.parametrize("headers", [KEYS, KEYS[::-1], [("x-api-key", ""), KEYS[0]]])
+def test_two_principals_in_one_header_are_a_failure_of_the_event(headers):
+    app = answering({})
+    middleware, engine = guarded(app)
+    assert request(middleware, document={"instances": [[1]]}, headers=headers).status == 200
+    assert [call.principal for call in engine.calls] == ["192.0.2.1"]
+    assert engine.failures == [("192.0.2.1", "event", "parse", False)]
+    assert app.scope["headers"] == [(name.encode(), value.encode()) for name, value in headers]
+    closed, engine = guarded(app, policy=policy("failure: {stages: {event: fail_closed}}"))
+    assert request(closed, "/about", headers=headers).status == 503
+    assert [record.status for record in engine.records] == [503]
+    refusing, engine = guarded(app, policy=policy("principal: {anonymous: refuse}"))
+    assert request(refusing, headers=headers).status == 401
+
+
+def test_the_same_principal_twice_is_one():
+    assert principal_of("{from: header.x-team}", [("x-team", "red")] * 2) == ("red", "")
+
+
+def test_a_repeated_header_that_nobody_needs_is_no_failure():
+    sources = "{from: [scope.user.id, header.x-team], session: header.x-talk}"
+    teams = [("x-team", "red"), ("x-team", "blue"), ("x-talk", "s"), ("x-talk", "t")]
+    assert principal_of(sources, teams, user={"id": 17}) == ("17", "s")
+
+
+def test_a_proxy_that_adds_its_own_address_header_is_believed():
+    settings = "{address: {header: X-Forwarded-For, trusted_proxies: [10.0.0.0/8]}}"
+    headers = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "198.51.100.7")]
+    assert principal_of(settings, headers, client=("10.0.0.1", 1))[0] == "198.51.100.7"
+    assert principal_of(settings, [*headers, ("x-forwarded-for", "10.0.0.9")], client=("10.0.0.1", 1))[0] == (
+        "198.51.100.7"
+    )
+
+
+@pytest.mark.parametrize("lengths", [("9999999", "21"), ("21", "9999999")])
+def test_of_two_content_lengths_none_is_believed(lengths):
+    middleware, engine = guarded(answering({}))
+    request(middleware, document={"instances": [[1]]}, headers=[("content-length", length) for length in lengths])
+    np.testing.assert_array_equal(engine.calls[0].x, [[1]])
+
+
+def test_a_content_length_beyond_all_numbers_is_a_large_one():
+    middleware, engine = guarded(answering({}))
+    request(middleware, document={"instances": [[1]]}, headers=[("content-length", "9" * 5000)])
+    assert engine.calls[0].fields["body_partial"] is True
+
+
+def test_two_content_encodings_are_one_list():
+    body = gzip.compress(json.dumps({"instances": [[1]]}).encode())
+    middleware, engine = guarded(answering({}))
+    request(middleware, document=body, headers=[("content-encoding", "br"), ("content-encoding", "gzip")])
+    assert engine.calls[0].x is None
+    assert engine.failures == [("192.0.2.1", "event", "parse", False)]
+
+
 def test_our_own_headers_do_not_come_from_outside():
     app = answering({})
     middleware, _ = guarded(app)

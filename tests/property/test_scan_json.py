@@ -51,6 +51,29 @@ def test_fields_are_those_of_the_twin(lines, ascii_only, separators):
         assert all(map(same, event["fields"], expected)), (event["fields"], expected)
 
 
+def as_object(pairs):
+    return "{" + ", ".join(f"{json.dumps(key)}: {value}" for key, value in pairs) + "}"
+
+
+PAIRS = st.recursive(
+    SCALARS.map(json.dumps),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]")
+        | st.lists(st.tuples(KEYS, inner), max_size=4).map(as_object)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.tuples(KEYS, PAIRS), max_size=8))
+def test_repeated_keys_are_those_of_the_twin(pairs):
+    line = as_object([("time", "1"), *pairs]).encode()
+    events, bad = read([line], WANTED)
+    assert bad == {}
+    expected = reference.fields(line, WANTED)
+    assert all(map(same, events[0]["fields"], expected)), (events[0]["fields"], expected)
+
+
 @given(st.binary(max_size=30))
 def test_bytes_that_are_not_utf8_are_replaced_as_python_does(raw):
     raw = raw.replace(b"\n", b"").replace(b'"', b"").replace(b"\\", b"")

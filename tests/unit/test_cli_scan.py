@@ -1,8 +1,11 @@
 """`atlascore scan`: what it prints and how it ends."""
 
+import bz2
 import csv
+import gzip
 import io
 import json
+import lzma
 import subprocess
 import sys
 
@@ -177,6 +180,40 @@ def test_a_file_without_events_is_unreadable(tmp_path):
     result = run(write(tmp_path / "log.csv", ["time,principal", "1,key-1"]))
     assert result.exit_code == 2
     assert "JSON lines" in result.stderr
+
+
+def test_a_file_without_events_is_unreadable_beside_others(tmp_path, log):
+    other = write(tmp_path / "log.csv", ["time,principal", "1,key-1"])
+    result = run(log, other, "--all", "--json")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith(f"Error: {other}: no line is an event")
+    assert len(findings(result)) == 8
+    assert run(log, write(tmp_path / "empty.jsonl", ["", " "])).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("compress", "program"),
+    [
+        (gzip.compress, "zcat"),
+        (bz2.compress, "bzcat"),
+        (lzma.compress, "xzcat"),
+        (lambda data: b"\x28\xb5\x2f\xfd" + data, "zstdcat"),
+        (lambda data: gzip.compress(data) + bytes(17 << 20), "zcat"),
+    ],
+)
+def test_compressed_files_are_named_as_such(log, compress, program):
+    packed = log.with_suffix(".packed")
+    packed.write_bytes(compress(log.read_bytes()))
+    for files in ((packed,), (log, packed)):
+        result = run(*files, "--all", "--json")
+        assert result.exit_code == 2
+        assert result.stdout == ""
+        assert result.stderr == (
+            f"Error: {packed}: compressed; this version reads plain JSON lines: decompress it first, e.g. "
+            f"`{program} FILE | atlascore scan -`\n"
+        )
+    with pytest.raises(ValueError, match="compressed"):
+        list(ac.scan(packed))
 
 
 def test_an_empty_file_is_no_error(tmp_path):

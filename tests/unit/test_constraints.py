@@ -113,7 +113,7 @@ def test_decimals_agrees_with_the_reference(rows, decimals):
     np.testing.assert_array_equal(Constraints(scores={"decimals": decimals}).apply_scores(rows), expected)
 
 
-@given(ROWS, CONSTRAINTS, st.sampled_from([np.float16, np.float32, np.float64]))
+@given(ROWS, CONSTRAINTS, st.sampled_from(["f2", "f4", "f8", ">f2", ">f4", ">f8"]))
 def test_the_top_label_never_changes(rows, constraints, dtype):
     with np.errstate(over="ignore"):
         scores = np.array(rows, dtype=dtype)
@@ -127,6 +127,16 @@ def test_the_top_label_never_changes(rows, constraints, dtype):
     if scores.shape[1] > 1:
         for old, new in zip(scores.tolist(), edited.tolist(), strict=True):
             assert reference.top(new) == reference.top(old)
+
+
+@pytest.mark.parametrize("constraint", ["label_only", {"top_k": 1}, {"decimals": 1}])
+@pytest.mark.parametrize("dtype", [">f2", ">f4", ">f8", "g", ">i4", ">u2"])
+def test_scores_of_other_byte_orders_and_sizes_are_scores(constraint, dtype):
+    scores = (np.array([[0.126, 0.874, 0.0], [3, 2, 1]]) * 100).astype(dtype)
+    constraints = Constraints(scores=constraint)
+    edited = constraints.apply_scores(scores)
+    assert edited.dtype == scores.dtype
+    np.testing.assert_array_equal(edited, constraints.apply_scores(scores.astype(scores.dtype.newbyteorder("="))))
 
 
 def test_a_tie_with_the_top_lowers_the_others():

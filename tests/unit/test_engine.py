@@ -1,8 +1,14 @@
 """The engine from Python: its arguments, its answers, and what goes on around a decision."""
 
+import gc
 import json
+import subprocess
+import sys
 import threading
 import time
+from collections import ChainMap, UserDict
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -410,6 +416,163 @@ def test_a_reload_that_needs_other_windows_is_refused(engine, route, tmp_path):
     assert extract(route)[-1].action is ac.Action.CONSTRAIN
 
 
+def test_a_decision_stays_readable_over_any_number_of_reloads(engine, route, policy):
+    """What a decision needs is kept as long as there is a decision; what no decision needs is not."""
+    other = ac.Policy.from_text("version: 1\nmode: enforce\nlimits: [{name: other, max: 1, window: 1m}]")
+    constrained = extract(route)[-1]
+    explained = constrained.explain()
+    for number in range(100):
+        engine.reload((other, policy)[number % 2])
+    assert constrained.constraints.to_dict() == {"scores": {"top_k": 1}, "rate": 100.0}
+    assert constrained.explain() | {"index": 0} == explained | {"index": 0}
+    assert len(engine._by_id) <= 3
+    del constrained
+    route.decide("p", None, NOW)
+    engine.reload(other)
+    assert len(engine._by_id) <= 2
+
+
+def test_a_decision_made_while_a_policy_is_installed_is_readable(engine, route):
+    limit = "limits: [{name: one, max: 1, window: 1m, action: CONSTRAIN, constraints: {n: 3}}]"
+    policy = ac.Policy.from_text(f"version: 1\nmode: enforce\n{limit}")
+    decisions = []
+    core = engine._core
+
+    class Core:
+        def __getattr__(self, name):
+            return getattr(core, name)
+
+        def reload(self, compiled):
+            core.reload(compiled)
+            decisions.extend(route.decide("p", None, NOW) for _ in range(2))
+            assert decisions[-1].constraints.n == 3
+            assert decisions[-1].explain()["step"]["entry"] == "one"
+
+    engine._core = Core()
+    engine.reload(policy)
+    assert len(decisions) == 2
+
+
+def test_a_policy_that_the_core_refuses_is_not_kept(engine, tmp_path):
+    before = dict(engine._by_id)
+    (tmp_path / "slow.yml").write_text(
+        RULES.replace("level: low", "level: low\ntimeframe: 7m")
+        .split("---")[0]
+        .replace("client.name|startswith: probe", "api.request_count|gt: 5")
+    )
+    with pytest.raises(ac.PolicyError, match="window"):
+        engine.reload(ac.Policy.from_text("version: 1\nrules: {paths: [slow.yml]}", base=tmp_path))
+    assert engine._by_id == before
+
+
+def test_a_closed_engine_decides_and_records_nothing(policy):
+    engine = ac.Engine(policy, capacity=100, clock=lambda: NOW)
+    route = engine.route("m")
+    decision = route.decide("p")
+    engine.close()
+    engine.close()
+    for call in (
+        lambda: route.decide("p"),
+        lambda: engine.decide(principal="p", model="m"),
+        lambda: engine.route("other").decide("p"),
+        lambda: route.record(decision),
+        lambda: engine.record(decision),
+        lambda: route.guard_error("p", "event"),
+    ):
+        with pytest.raises(RuntimeError, match="the engine is closed"):
+            call()
+    assert decision.explain()["action"] == "ALLOW"
+    assert decision.signals and decision.id and decision.index is None
+    assert engine.stats()["queries"] == 1
+
+
+def test_decisions_in_a_circle_are_collected(policy):
+    class Request:
+        alive = 0
+
+        def __init__(self):
+            Request.alive += 1
+
+        def __del__(self):
+            Request.alive -= 1
+
+    engine = ac.Engine(policy, capacity=100, clock=lambda: NOW)
+    route = engine.route("m")
+    for _ in range(40):  # more than a route keeps for reuse
+        request = Request()
+        request.decision = route.decide("p", fields={"request": request, "deep": {"er": [request]}})
+    engine.request = request
+    engine.decision = route.decide("p")
+    assert Request.alive == 40
+    del request
+    gc.collect()
+    assert Request.alive == 1
+    assert route.decide("p").explain()["action"] == "ALLOW"
+    del engine, route
+    gc.collect()
+    assert Request.alive == 0
+
+
+class Fields(Mapping):
+    """A mapping that is no dict."""
+
+    def __init__(self, items, on_read=lambda: None):
+        self.items_ = items
+        self.on_read = on_read
+
+    def __getitem__(self, name):
+        self.on_read()
+        return self.items_[name]
+
+    def __iter__(self):
+        return iter(self.items_)
+
+    def __len__(self):
+        return len(self.items_)
+
+
+def test_fields_may_be_any_mapping(engine, route):
+    flat, nested = {"client.name": "probe 1", "request_id": "r"}, {"client": {"name": "probe 1"}}
+    for fields in (
+        flat,
+        nested,
+        Fields(flat),
+        Fields(nested),
+        {"client": Fields({"name": "probe 1"})},
+        Fields({"client": Fields({"name": "probe 1"})}),
+        MappingProxyType(nested),
+        ChainMap({"client": MappingProxyType({"name": "probe 1"})}, {"more": 1}),
+        UserDict(flat),
+    ):
+        for decision in (
+            route.decide("p", fields=fields),
+            engine.decide(principal="p", model="m", endpoint="/v1/models", fields=fields),
+        ):
+            assert decision.rules == (PROBE,)
+            assert decision.explain()["rules"][0]["condition"]["value"] == "probe 1"
+            assert route.record(decision, text="a secret").rules == (LEAK,)
+        assert route.guard_error("p", "event", fields=fields).failure == "open"
+    circle = Fields({})
+    circle.items_["client"] = circle
+    for fields, error in (
+        (Fields({5: 1}), TypeError),
+        (circle, ValueError),
+        (Fields({"client.name": object()}), TypeError),
+    ):
+        with pytest.raises(error):
+            route.decide("p", fields=fields)
+    with pytest.raises(TypeError, match="fields must be a dict or another mapping, not list"):
+        route.decide("p", fields=[("client.name", "probe")])
+
+
+def test_a_mapping_that_changes_the_fields_while_it_is_read(route):
+    fields = {"client.name": "probe" + str(NOW)}
+    fields["client"] = Fields({"size": 1}, on_read=fields.clear)
+    assert route.decide("p", fields=fields).rules == (PROBE,)
+    with pytest.raises(ZeroDivisionError):
+        route.decide("p", fields={"client": Fields({"size": 1}, on_read=lambda: 1 / 0)})
+
+
 def test_the_log(policy, tmp_path):
     with ac.Engine(policy, capacity=100, log=tmp_path / "log") as engine:
         decisions = [engine.decide(principal=f"p{i}", model="m", now=NOW) for i in range(10)]
@@ -588,12 +751,79 @@ def test_a_reload_of_a_broken_policy_keeps_the_old_one(engine):
         ({"capacity": 1.5}, TypeError),
         ({"capacity": True}, TypeError),
         ({"capacity": "1000"}, TypeError),
+        ({"capacity": np.bool_(True)}, TypeError),
+        ({"capacity": np.float64(10)}, TypeError),
+        ({"state": "a\0x"}, ValueError),
+        ({"log": "a\0x"}, ValueError),
         ({"log": "/dev/null/x"}, (OSError, ValueError)),
     ],
 )
 def test_engines_that_cannot_be(policy, arguments, error):
     with pytest.raises(error):
         ac.Engine(**({"policy": policy} | arguments))
+
+
+def test_a_capacity_may_be_a_numpy_integer(policy):
+    with ac.Engine(policy, capacity=np.int32(1000)) as engine:
+        assert engine.stats()["track_capacity"] >= 1000
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda route: route.decide("p", None, 10**400), ValueError, "now is too large: 1000"),
+        (lambda route: route.decide("p", cost=10**400), ValueError, "cost is too large: 1000"),
+        (lambda route: route.record(route.decide("p"), status=2**31), ValueError, "status must .* not 2147483648"),
+        (lambda route: route.record(route.decide("p"), status=-(10**30)), ValueError, "status must .* not -1000"),
+        (lambda route: ac.Policy.from_text(None), TypeError, "must be str or bytes, not NoneType"),
+        (lambda route: ac.Policy.load("/nowhere/at/all", mode="x"), OSError, "nowhere"),
+        (lambda route: ac.Policy.default("x"), ValueError, "mode must be enforce, shadow, off, not 'x'"),
+    ],
+)
+def test_values_that_are_none_are_named(route, call, error, message):
+    with pytest.raises(error, match=message):
+        call(route)
+
+
+def test_a_policy_file_is_loaded_in_a_mode_that_exists(tmp_path):
+    file = tmp_path / "policy.yml"
+    file.write_text("version: 1")
+    assert ac.Policy.load(file, mode="enforce").mode == "enforce"
+    with pytest.raises(ValueError, match="mode must be enforce, shadow, off, not 'x'"):
+        ac.Policy.load(file, mode="x")
+
+
+SUBINTERPRETER = """
+import sys
+{before}
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+number = interpreters.create()
+interpreters.run_string(number, {code!r})
+interpreters.destroy(number)
+{after}
+"""
+IMPORT = f"""
+from importlib import util
+spec = util.spec_from_file_location("atlascore._core", {ac._core.__file__!r})
+try:
+    util.module_from_spec(spec)
+except ImportError as error:
+    print(error, flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("", "import atlascore"), ("import atlascore", "atlascore.Policy.default()")]
+)
+def test_a_subinterpreter_is_refused_at_once(before, after):
+    """The core alone: NumPy, which the package imports as well, has an opinion of its own."""
+    code = SUBINTERPRETER.format(before=before, code=IMPORT, after=after)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "atlascore cannot be imported in a subinterpreter" in done.stdout
 
 
 def test_the_smallest_engine(policy):

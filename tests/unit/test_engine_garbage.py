@@ -306,7 +306,7 @@ def test_times_out_of_range(engine, route, now):
     "now", ["now", [NOW], 1j, b"1", object(), Hostile(), True, 10**400], ids=lambda x: type(x).__name__
 )
 def test_times_that_are_no_numbers(route, now):
-    with pytest.raises((TypeError, ValueError, OverflowError, RuntimeError)):
+    with pytest.raises((TypeError, ValueError, RuntimeError)):  # the last one is Hostile's own
         route.decide("p", None, now)
 
 
@@ -326,7 +326,7 @@ def test_clocks_that_go_wrong(clock):
 
 @pytest.mark.parametrize("cost", [-1, math.nan, math.inf, "1", None, [1], 10**400, True], ids=str)
 def test_costs_that_are_none(route, cost):
-    with pytest.raises((TypeError, ValueError, OverflowError)):
+    with pytest.raises((TypeError, ValueError)):
         route.decide("p", None, NOW, cost=cost)
 
 
@@ -434,7 +434,7 @@ def test_wrong_arguments_of_an_engine(engine, route):
         lambda: engine.reload(None),
         lambda: engine.reload("policy.yml"),
     ):
-        with pytest.raises((TypeError, AttributeError)):
+        with pytest.raises(TypeError):
             call()
 
 
@@ -471,6 +471,9 @@ def test_records_of_no_decision(route, decision):
         {"status": "200"},
         {"status": 1.5},
         {"status": 2**80},
+        {"status": 2**31},
+        {"cost": 10**400},
+        {"now": 10**400},
         {"now": "now"},
         {"more": 1},
     ],
@@ -478,7 +481,7 @@ def test_records_of_no_decision(route, decision):
 )
 def test_answers_that_are_none(engine, route, answer):
     decision = route.decide("p", None, NOW)
-    with pytest.raises((TypeError, ValueError, OverflowError, RecursionError, RuntimeError)):
+    with pytest.raises((TypeError, ValueError, RecursionError, RuntimeError)):
         route.record(decision, **answer)
     with pytest.raises((TypeError, ValueError, OverflowError, RecursionError, RuntimeError)):
         engine.record(decision, **answer)
@@ -549,7 +552,7 @@ ANYTHING = st.recursive(
     max_leaves=8,
 )
 PRINCIPALS = st.sampled_from(["p", "q"]) | ANYTHING
-REFUSED = (TypeError, ValueError, OverflowError, RuntimeError)  # the last one is Hostile's own
+REFUSED = (TypeError, ValueError, RuntimeError)  # the last one is Hostile's own
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 

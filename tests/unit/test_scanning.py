@@ -93,16 +93,17 @@ def test_bad_lines_are_named_counted_and_skipped(policy, tmp_path):
         '{"time": 4, "model": "table", "row": {}}\n'
         '{"time": -5, "model": "m"}\n'
         '{"time": 6, "model": "m", "principal": null}\n'
-        '{"time": 7, "mod'
+        '{"time": 7, "model": "m", "response": {"status": 2147483648}}\n'
+        '{"time": 8, "mod'
     )
     bad = []
     scan = Scan([path], offline_engine(policy), on_bad_line=lambda *where: bad.append(where))
     events = [event for event, _ in scan]
     assert [event.line for event in events] == [1, 8]
     assert events[1].principal is None
-    assert sorted(line for _, line, _ in bad) == [2, 3, 4, 5, 6, 7, 9]
+    assert sorted(line for _, line, _ in bad) == [2, 3, 4, 5, 6, 7, 9, 10]
     assert all(reason for _, _, reason in bad)
-    assert scan.counts["bad"] == 7
+    assert scan.counts["bad"] == 8
     assert scan.counts["events"] == 2
 
 
@@ -129,3 +130,97 @@ def test_findings_skip_the_rest(policy, tmp_path):
 def test_a_missing_file_is_an_error(policy, tmp_path):
     with pytest.raises(OSError, match="nowhere"):
         list(ac.scan(tmp_path / "nowhere.jsonl", policy))
+
+
+SURROGATES = """\
+title: Surrogates
+id: 5f0a7d5e-5b0a-4a7e-9c57-0d1d4c2a7b11
+logsource: {category: api_activity}
+detection:
+  sel: {client.name|re: "^x.y$"}
+  many: {api.input_similarity_score|gte: 0}
+  condition: sel or many
+level: low
+"""
+
+
+def test_lone_surrogates_are_the_same_offline_and_inline(tmp_path):
+    (tmp_path / "rule.yml").write_text(SURROGATES)
+    text = "version: 1\nrules: {paths: [rule.yml]}\nstate: {seed: 3}\n"
+    policy = ac.Policy.from_text(text, base=tmp_path)
+    names = ["x\ud800y", "x\udfff\ud800y", "x\ud83d\ude00y", "xy", "x\ufffdy", "xx\udc80y"]
+    events = [
+        {
+            "time": 1000 + i,
+            "principal": "p\udfff",
+            "model": "m\ud800",
+            "session": "\udc00",
+            "text": f"{'a few words of a prompt ' * 3}{name} {i % 3}",
+            "fields": {"client.name": name},
+        }
+        for i, name in enumerate(names * 4)
+    ]
+    offline = [decision for _, decision in ac.scan(write(tmp_path / "s.jsonl", events), policy)]
+    with ac.Engine(policy, capacity=100) as engine:
+        inline = [
+            engine.decide(**{k: v for k, v in event.items() if k != "time"}, now=event["time"]) for event in events
+        ]
+        assert engine.signals("p\ufffd", "m\ufffd") == engine.signals("p\udfff", "m\ud800") != {}
+        assert engine.commitment("\ud800\ud800") == engine.commitment("\ufffd\ufffd")
+        assert engine.commitment("\ud83d\ude00") == engine.commitment("\U0001f600")
+    assert [(d.rules, d.signals) for d in inline] == [(d.rules, d.signals) for d in offline]
+    assert {bool(d.rules) for d in inline[:6]} == {True, False}
+
+
+REPEATED = [
+    ('"principal":"a"', '"principal":"b"', "principal", "b"),
+    ('"principal":"a"', '"princip\\u0061l":"b"', "principal", "b"),
+    ('"principal":"a"', '"principal":null', "principal", ""),
+    ('"api":{"principal":"a"}', '"api":{"model":"m"}', "principal", ""),
+    ('"cost":1', '"cost":null', "cost", 0.0),
+    ('"text":["a","b"]', '"text":"c"', "text", "c"),
+    ('"vector":[1,2]', '"vector":null', "vector", None),
+    ('"row":{"a":1,"b":2,"a":"x"}', '"method":"m"', "row", [(0, "b", 2), (0, "a", "x")]),
+    ('"row":[{"a":1},{"a":1,"a":2}]', '"method":"m"', "row", [(0, "a", 1), (1, "a", 2)]),
+    ('"response":{"label":1}', '"response":{"cost":2}', "response", {"label": ..., "cost": 2.0}),
+    ('"response":{"label":1,"label":2}', '"method":"m"', "response", {"label": 2}),
+    ('"response":{"label":1}', '"response":null', "response", None),
+    ('"a":{"b":1}', '"a":5', "fields", [5, ...]),
+    ('"a":5', '"a":{"b":1}', "fields", [..., 1]),
+    ('"a":{"b":1}', '"a":{"c":2}', "fields", [..., ...]),
+    ('"a":[{"b":1,"b":2},{"b":3}]', '"method":"m"', "fields", [[], [2, 3]]),
+    ('"fields":{"a":1}', '"fields":{"a.b":2}', "fields", [..., 2]),
+    ('"time":5', '"x":1', "time", 5.0),
+    ('"time":null', '"time":7', "time", 7.0),
+    ('"time":"no time"', '"time":7', "time", 7.0),
+    ('"time":9', '"time":7', "time", 7.0),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "name", "value"), REPEATED)
+def test_the_last_of_repeated_keys_counts(tmp_path, first, second, name, value):
+    file = tmp_path / "log.jsonl"
+    time = "" if name == "time" else '"time":1,'
+    file.write_text(f'{{{time}{first}, "z": [1, {{"y": "}}"}}], {second}}}\n')
+    (event,), bad = ac._core.testing_scan.read_json_lines(str(file), ["a", "a.b"])
+    assert bad == {}
+    got = event[name]
+    if isinstance(value, dict):
+        got = {key: got[key] for key in value}
+    assert got == value
+
+
+def test_a_line_that_repeats_its_time_comes_in_its_turn(tmp_path):
+    file = tmp_path / "log.jsonl"
+    file.write_text(
+        '{"time":1,"model":"a","time":30}\n{"time":2,"model":"b"}\n{"time":3,"time":null}\n{"time":100,"time":4}\n'
+        '{"time":50}\n'
+    )
+    events, bad = ac._core.testing_scan.read_json_lines(str(file), [])
+    assert [(event["line"], event["time"], event["late"]) for event in events] == [
+        (2, 2.0, False),
+        (1, 30.0, False),
+        (5, 50.0, False),
+        (4, 4.0, True),
+    ]
+    assert bad == {3: "time missing"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,17 @@ def test_a_user_rule_replaces_the_shipped_one_with_its_id():
         ({"level": "level: hihg"}, False, [("error", "bad-value", 8, 8)]),
         ({"logsource": "", "title": ""}, False, [("warning", "incomplete", 2, 1)] * 2),
         ({"logsource": ""}, True, [("error", "incomplete", 1, 1)]),
+        ({"logsource": "logsource: {product: ai_agent, service: any}"}, True, []),
+        ({"logsource": "logsource: {product: windows}"}, True, [("warning", "no-source", 3, 22)]),
+        ({"logsource": "logsource: {category: Api_Activity}"}, False, [("warning", "no-source", 3, 23)]),
+        (
+            {"logsource": "logsource: {category: llm, product: 5}"},
+            False,
+            [("warning", "no-source", 3, 23), ("warning", "no-source", 3, 37)],
+        ),
+        ({"api": "        x|re: '.{500}.{500}.{500}'"}, False, [("error", "bad-regex", 6, 15)]),
+        ({"api": "        x|re: '.{1000,}'"}, True, []),
+        ({"condition": f"    condition: {'volume or ' * 7000}volume"}, False, [("error", "condition", 7, 16)]),
         ({"detection": "detected:"}, False, [("error", "missing-key", 1, 1)]),
         ({"timeframe": "timeframe: 5 minutes"}, False, [("error", "timeframe", 9, 12)]),
         ({"timeframe": "timeframe: 0m"}, False, [("error", "timeframe", 9, 12)]),
@@ -171,6 +183,55 @@ def test_a_user_rule_replaces_the_shipped_one_with_its_id():
 )
 def test_problems_have_a_code_and_a_position(lines, strict, expected):
     assert problems(with_lines(**lines), strict=strict) == expected
+
+
+@pytest.mark.parametrize("product", ["", "llm_gateway", "machine_learning_platform", "Ai_Agent", "windows"])
+@pytest.mark.parametrize("category", ["", "api_activity", "API_ACTIVITY", "process_creation"])
+@pytest.mark.parametrize("service", ["", "nginx"])
+def test_a_rule_that_no_event_is_for_is_reported(product, category, service):
+    stated = {"product": product, "category": category, "service": service}
+    text = with_lines(api="        a: 1", logsource=f"logsource: {json.dumps(stated)}")
+    loaded = read_text(text, "r.yml")
+    program = RuleSet.build(loaded.rules).program
+    gateway = program.bind({"logsource.product": "llm_gateway", "logsource.category": "api_activity"})
+    assert gateway.evaluate("request", {"a": 1}) == ([] if loaded.problems else [0])
+
+
+def test_a_rule_that_no_event_is_for_is_told_what_to_write():
+    (problem,) = read_text(with_lines(logsource="logsource: {category: Api_activity}"), "r.yml").problems
+    assert str(problem).startswith(
+        "r.yml:3:23: logsource.category: no event has the category 'Api_activity': this rule never matches; "
+        "did you mean api_activity? [warning no-source]"
+    )
+
+
+def test_a_regex_that_is_too_large_says_how_large_it_is():
+    (problem,) = read_text(with_lines(api="        x|re: '.{500}.{500}.{500}'"), "r.yml").problems
+    assert problem.message.startswith("the regular expression needs 12")
+    assert "more than 10000" in problem.message
+
+
+@pytest.mark.parametrize("unit", ["(", "volume or ", "volume OR ", "not ", "1 of v* or ", " "])
+def test_long_conditions_take_no_longer_than_they_are_long(unit):
+    def seconds(length: int) -> float:
+        text = RULE.replace("condition: volume", f"condition: volume or {unit * (length // len(unit))}volume")
+        begin = time.perf_counter()
+        read_text(text, "r.yml")
+        return time.perf_counter() - begin
+
+    seconds(1000)
+    assert seconds(64_000) < 10 * max(0.05, seconds(16_000))
+
+
+def test_deep_conditions_have_a_digest_at_once():
+    condition = "s0"
+    for i in range(50):
+        condition = f"({condition} {'and' if i % 2 else 'or'} s{i + 1})"
+    names = "".join(f"    s{i}: {{a{i}: 1}}\n" for i in range(51))
+    text = RULE.replace("    volume:\n        api.request_count|gt: 500\n", names).replace(": volume", f": {condition}")
+    begin = time.perf_counter()
+    assert len(load_text(text).digest) == 64
+    assert time.perf_counter() - begin < 5
 
 
 def test_a_quoted_comparison_is_a_number_where_the_rule_has_a_timeframe():
@@ -343,7 +404,8 @@ def test_sigmahq_loads_strictly_but_for_features_of_later_versions(tmp_path):
         archive.extractall(tmp_path, filter="data")
     loaded = read_paths([tmp_path], strict=True)
     assert len(loaded.rules) == 3524
-    assert {problem.code for problem in loaded.problems} == {"unsupported"}
+    assert {problem.code for problem in loaded.problems} == {"unsupported", "no-source"}
+    loaded.problems = [problem for problem in loaded.problems if problem.code == "unsupported"]
     rejected = {problem.file for problem in loaded.problems}
     assert len(loaded.rules) + len(rejected) == 3780
     features = {problem.message.partition(" is not supported")[0] for problem in loaded.problems}

@@ -43,7 +43,7 @@ def test_case_digits_white_space_and_width_do_not_count():
 
 def test_invalid_utf8_reads_as_the_replacement_character():
     assert np.array_equal(similarity.minhash(b"caf\xe9 au lait"), similarity.minhash("caf\ufffd au lait"))
-    assert np.array_equal(similarity.minhash("x\ud800y"), similarity.minhash("x\ufffd\ufffd\ufffdy"))
+    assert np.array_equal(similarity.minhash("x\ud800y"), similarity.minhash("x\ufffdy"))
 
 
 @pytest.mark.parametrize("size", [16_000, 16_384, 65_536, 1_000_000])

@@ -3,6 +3,7 @@
 import math
 import threading
 
+import numpy as np
 import pytest
 
 from atlascore.windows import WindowTable
@@ -68,6 +69,14 @@ def test_keys_of_different_types_are_different():
     assert len(table) == 4
 
 
+def test_numpy_integers_are_keys():
+    table = WindowTable(np.int64(100), [np.float32(60)])
+    for key in (np.int64(7), np.uint8(7), 7):
+        table.hit(key, np.float64(NOW), np.int32(1))
+    assert table.read(7, NOW) == (3.0,)
+    assert len(table) == 1
+
+
 HOSTILE = ["", b"", "\0", "a\0b", "\ud800", "\udfff" * 1000, "k" * 10_000_000, b"\xff" * 10_000_000]
 HOSTILE += ["💣" * 100_000, 0, -1, 2**63, 2**64 - 1, -(2**63), 10**100, True]
 
@@ -107,19 +116,19 @@ def test_times_out_of_range(now):
 
 @pytest.mark.parametrize("now", ["1", None, [1], 10**400, 1j])
 def test_times_that_are_no_numbers(now):
-    with pytest.raises((TypeError, OverflowError)):
+    with pytest.raises((TypeError, ValueError)):
         WindowTable(10, [60]).hit("a", now)
 
 
-@pytest.mark.parametrize("n", [0, -1, 2**28, 2**62])
+@pytest.mark.parametrize("n", [0, -1, 2**28, 2**62, 2**64, -(2**70)])
 def test_numbers_out_of_range(n):
     with pytest.raises(ValueError, match="n must be 1 to"):
         WindowTable(10, [60]).hit("a", NOW, n)
 
 
-@pytest.mark.parametrize("n", [1.5, "1", None, 2**64])
+@pytest.mark.parametrize("n", [1.5, "1", None])
 def test_numbers_of_other_types(n):
-    with pytest.raises((TypeError, OverflowError)):
+    with pytest.raises(TypeError):
         WindowTable(10, [60]).hit("a", NOW, n)
 
 
@@ -156,6 +165,8 @@ def test_wrong_numbers_of_arguments():
         (10, [math.nan]),
         (10, [math.inf]),
         (10, [1e12]),
+        (10, [10**400]),
+        (2**70, [60]),
     ],
 )
 def test_tables_that_cannot_be(capacity, horizons):

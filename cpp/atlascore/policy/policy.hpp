@@ -58,7 +58,7 @@ struct Response {
     std::uint64_t constraints = 0;  // bits of Policy::constraints
     double rate = 0;                // of the constraints: queries per second; 0 none
     std::optional<Duration> duration;
-    std::optional<BlockDelay> delay;  // then the constraints are what holds until it is over
+    std::optional<BlockDelay> delay{};  // then the constraints are what holds until it is over
 };
 
 struct Limit {

@@ -24,6 +24,10 @@ constexpr std::array<std::pair<Operator, std::string_view>, 11> operators{{
     {Operator::gte, "gte"},
 }};
 
+// The worst text costs up to 8 us per instruction and KB, because RE2 gives its automaton up and simulates
+// the program. The largest regular expression of SigmaHQ needs 8,005, which no smaller limit would let pass.
+constexpr int instruction_limit = 10'000;
+
 std::string explain_rejection(const RE2& regex) {
     const std::string& part = regex.error_arg();
     if (part.starts_with("(?=") || part.starts_with("(?!")) return "look-ahead " + part + " is not supported";
@@ -54,6 +58,11 @@ std::shared_ptr<const re2::RE2> compile_regex(std::string_view pattern, std::str
     if (!flags.empty()) text.insert(0, "(?" + std::string(flags) + ")");
     auto regex = std::make_shared<const RE2>(text, options);
     if (!regex->ok()) throw base::Error("bad regular expression: " + explain_rejection(*regex));
+    if (const int size = regex->ProgramSize(); size > instruction_limit) {
+        throw base::Error("the regular expression needs " + std::to_string(size) +
+                          " instructions, more than " + std::to_string(instruction_limit) +
+                          ": repeat less, for texts that make it slow");
+    }
     return regex;
 }
 

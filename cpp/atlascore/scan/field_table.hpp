@@ -62,6 +62,10 @@ class FieldTable {
         }
     }
     std::size_t fields() const noexcept { return fields_; }
+    std::size_t entries() const noexcept { return entries_.size(); }
+    std::size_t number_of(const Entry& entry) const noexcept {
+        return static_cast<std::size_t>(&entry - entries_.data());
+    }
 
   private:
     // Open addressing. The names are those that the rules choose, so that callers cannot make them collide.

@@ -4,7 +4,10 @@
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <numeric>
+#include <utility>
 
+#include "atlascore/scan/json_last.hpp"
 #include "atlascore/scan/json_tensor.hpp"
 #include "atlascore/scan/line_source.hpp"
 #include "atlascore/scan/timestamp.hpp"
@@ -61,6 +64,23 @@ std::optional<double> real_of(const Value& value) noexcept {
     }
 }
 
+// Of the cells from `first` on that have one name, the last.
+void keep_last_cells(std::vector<Cell>& cells, std::size_t first) {
+    std::vector<std::size_t> order(cells.size() - first);
+    std::iota(order.begin(), order.end(), first);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return cells[a].name < cells[b].name; });
+    std::vector<bool> repeated(order.size());
+    for (std::size_t i = 0; i + 1 < order.size(); ++i) {
+        repeated[order[i] - first] = cells[order[i]].name == cells[order[i + 1]].name;
+    }
+    std::size_t kept = first;
+    for (std::size_t i = first; i < cells.size(); ++i) {
+        if (!repeated[i - first]) cells[kept++] = cells[i];
+    }
+    cells.resize(kept);
+}
+
 }  // namespace
 
 // Sixteen bytes from the key on can be read: LineSource::padding lies behind every line.
@@ -80,12 +100,17 @@ bool JsonEventParser::Guess::is(const char* raw) const noexcept {
 }
 
 JsonEventParser::JsonEventParser(const FieldTable& table)
-    : table_(table), slots_(table.fields()), guesses_(max_guesses) {}
+    : table_(table), slots_(table.fields()), guesses_(max_guesses), seen_(table.entries()) {}
 
 std::optional<double> JsonEventParser::time(std::string_view line) {
     if (const auto leading = leading_time(line)) {
         return leading;
     }
+    const auto found = first_time(line);
+    return found || !drop_repeated() ? found : first_time(unrepeated_);
+}
+
+std::optional<double> JsonEventParser::first_time(std::string_view line) {
     JsonScalars::Document document;
     Object object;
     if (!scalars_.open(line, document, object)) {
@@ -113,7 +138,28 @@ std::optional<double> JsonEventParser::time(std::string_view line) {
     return std::nullopt;
 }
 
+bool JsonEventParser::drop_repeated() {
+    const auto key = [this](const char* from, std::string_view& to) { return scalars_.key(from, to); };
+    if (!keep_last(scalars_.text(), key, unrepeated_)) {
+        return false;
+    }
+    unrepeated_.reserve(unrepeated_.size() + LineSource::padding);
+    return true;
+}
+
 bool JsonEventParser::parse(std::string_view line, ScanEvent& event) {
+    is_repeated_ = false;
+    if (parse_line(line, event)) {
+        return true;
+    }
+    if (!is_repeated_ || !drop_repeated()) {
+        return false;
+    }
+    repeated_time_ = first_time(unrepeated_);
+    return parse_line(unrepeated_, event);
+}
+
+bool JsonEventParser::parse_line(std::string_view line, ScanEvent& event) {
     begin(event);
     JsonScalars::Document document;
     Object object;
@@ -166,6 +212,7 @@ inline bool JsonEventParser::find(JsonField& field, const FieldTable::Entry* par
 // The keys continue the path of `parent`; null for the line itself.
 bool JsonEventParser::read_object(Object& object, const FieldTable::Entry* parent, Place place) {
     ++place.slot.segments;
+    const std::uint64_t number = ++objects_;
     for (auto result : object) {
         if (const auto error = result.error()) {
             return scalars_.fail(error);
@@ -177,6 +224,10 @@ bool JsonEventParser::read_object(Object& object, const FieldTable::Entry* paren
         }
         if (entry == nullptr) {
             continue;
+        }
+        if (std::exchange(seen_[table_.number_of(*entry)], number) == number) {
+            is_repeated_ = true;
+            return scalars_.fail(entry->path, "the key is repeated");
         }
         const bool known = entry->known != Known::none && place.known && place.slot.array == 0;
         if (!(known ? read_known(field.value(), *entry, place) : read_value(field.value(), *entry, place))) {
@@ -430,6 +481,9 @@ bool JsonEventParser::read_status(JsonValue& value, const FieldTable::Entry& ent
         slots_.store(entry.slot, place.slot, read);
     }
     if (read.kind == ValueKind::int64) {
+        if (read.int64 != static_cast<std::int32_t>(read.int64)) {
+            return scalars_.fail(entry.path, "expected an integer of 32 bits");
+        }
         event_->response.status = read.int64;
     }
     return true;
@@ -551,6 +605,9 @@ bool JsonEventParser::read_cells(JsonValue& value, const FieldTable::Entry& entr
 
 bool JsonEventParser::read_named_cells(JsonValue& value, const FieldTable::Entry& entry) {
     const std::uint32_t row = event_->rows++;
+    const std::size_t first = event_->row.size();
+    std::array<std::uint64_t, 4> names{};  // a bit for the hash of each name so far
+    bool may_repeat = false;
     Object object;
     if (const auto error = value.get_object().get(object)) {
         return scalars_.fail(error);
@@ -561,9 +618,20 @@ bool JsonEventParser::read_named_cells(JsonValue& value, const FieldTable::Entry
         }
         JsonField&& field = std::move(result).value_unsafe();
         std::string_view name;
-        if (!scalars_.key(field, name) || !read_cell(field.value(), entry, row, name)) {
+        if (!scalars_.key(field, name)) {
             return false;
         }
+        const std::size_t hash = std::hash<std::string_view>()(name);
+        std::uint64_t& bits = names[hash & 3];
+        const std::uint64_t bit = std::uint64_t{1} << (hash >> 2 & 63);
+        may_repeat |= (bits & bit) != 0;
+        bits |= bit;
+        if (!read_cell(field.value(), entry, row, name)) {
+            return false;
+        }
+    }
+    if (may_repeat) {
+        keep_last_cells(event_->row, first);
     }
     return true;
 }

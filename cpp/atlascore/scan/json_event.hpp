@@ -8,6 +8,7 @@
 //   - Integers beyond 64 bits and reals beyond a double keep their text.
 //   - Ill-formed UTF-8 and lone surrogates become U+FFFD.
 //   - The first of the top-level keys `time` and `now` with a value is the time.
+//   - Of a repeated key the last value counts, whatever it is, as in Python's json.
 //   - What no rule and no argument reads is skipped: its brackets and strings are checked, its values are
 //   not.
 #pragma once
@@ -43,6 +44,12 @@ class JsonEventParser {
     // the line and the parser and are valid until the next call.
     bool parse(std::string_view line, ScanEvent& event);
 
+    // After parse(): the time of a line, of which time() may have found a value that does not count, because
+    // the line repeats a key. `found` is what it found.
+    std::optional<double> counting_time(double found) const noexcept {
+        return is_repeated_ ? repeated_time_ : found;
+    }
+
     const std::string& reason() const noexcept { return scalars_.reason(); }
 
   private:
@@ -75,6 +82,9 @@ class JsonEventParser {
     };
     static constexpr std::size_t max_guesses = 64;  // keys of a line
 
+    std::optional<double> first_time(std::string_view line);
+    bool drop_repeated();
+    bool parse_line(std::string_view line, ScanEvent& event);
     void begin(ScanEvent& event);
 
     bool read_object(Object& object, const FieldTable::Entry* parent, Place place);
@@ -105,7 +115,12 @@ class JsonEventParser {
     JsonScalars scalars_;
     FieldSlots slots_;
     std::vector<Guess> guesses_;
-    std::size_t keys_ = 0;  // of the line so far
+    std::size_t keys_ = 0;             // of the line so far
+    std::vector<std::uint64_t> seen_;  // per entry: the last object that had its key
+    std::uint64_t objects_ = 0;        // so far, in all lines
+    bool is_repeated_ = false;         // the line repeats a key that is read
+    std::optional<double> repeated_time_;
+    std::string unrepeated_;  // a line without its repeated keys
     std::string path_;
     std::vector<event::Value> labels_;
     std::uint32_t arrays_ = 0;  // outermost ones so far

@@ -41,10 +41,21 @@ const ScanEvent* JsonLinesReader::next() {
             refuse(line.number, parser_.reason());
             continue;
         }
+        const std::optional<double> time = parser_.counting_time(line.time);
+        if (!time) {
+            refuse(line.number, parser_.reason());
+            continue;
+        }
+        if (*time > line.time) {  // it came too early: the line repeats its time
+            newest_ = std::max(newest_, *time);
+            order_.push({*time, line.number, line.chunk, line.offset, line.size});
+            source_.hold(line.chunk);
+            continue;
+        }
         event_.line = line.number;
-        event_.time = line.time;
-        event_.late = line.time < given_;
-        given_ = std::max(given_, line.time);
+        event_.time = *time;
+        event_.late = *time < given_;
+        given_ = std::max(given_, *time);
         ++counts_.events;
         counts_.late += event_.late;
         return &event_;

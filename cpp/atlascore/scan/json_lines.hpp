@@ -50,7 +50,7 @@ class JsonLinesReader {
                     const OrderLimits& limits = {});
 
     // The next event, valid until the next call; null at the end. Throws base::SystemError when reading
-    // fails.
+    // fails, base::Error when the input is compressed.
     const ScanEvent* next();
 
     // The time of the line that next() will decode first; nothing at the end. For merging readers. It ends

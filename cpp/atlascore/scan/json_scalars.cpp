@@ -115,12 +115,11 @@ simdjson::error_code JsonScalars::token(JsonValue& value, std::string_view& to) 
 // Starts to read the line as an object. One that is not UTF-8 is replaced by its cleaned copy.
 bool JsonScalars::open(std::string_view line, Document& document, Object& object) {
     make_room(line.size());
-    end_ = line.data() + line.size();
+    text_ = line;
     auto error = parser_.iterate(line.data(), line.size(), line.size() + LineSource::padding).get(document);
     if (error == simdjson::UTF8_ERROR) {
         clean(line, cleaned_);
-        line = cleaned_;
-        end_ = line.data() + line.size();
+        text_ = line = cleaned_;
         error = parser_.iterate(line.data(), line.size(), line.size() + LineSource::padding).get(document);
     }
     if (!error) {
@@ -206,8 +205,7 @@ bool JsonScalars::string(JsonValue& value, std::string_view& to) {
     return escape == nullptr || unescape(to.data(), static_cast<const char*>(escape), to);
 }
 
-bool JsonScalars::key(JsonField& field, std::string_view& to) {
-    const char* from = field.key().raw();
+bool JsonScalars::key(const char* from, std::string_view& to) {
     const char* at = from + special_offset(from);
     if (*at == '\\') {
         return unescape(from, at, to);
@@ -229,7 +227,7 @@ bool JsonScalars::unescape(const char* from, const char* at, std::string_view& t
         const char letter = at[1];
         at += 2;
         if (letter == 'u') {
-            const std::int32_t code = utf16_escape(at, end_);
+            const std::int32_t code = utf16_escape(at, text_.data() + text_.size());
             if (code < 0) {
                 return fail(simdjson::STRING_ERROR);
             }

@@ -32,9 +32,13 @@ class JsonScalars {
     // Any value, but false without a reason for an object or an array, which can then still be read.
     bool plain(JsonValue& value, event::Value& to);
     bool string(JsonValue& value, std::string_view& to);
-    bool key(JsonField& field, std::string_view& to);
+    bool key(JsonField& field, std::string_view& to) { return key(field.key().raw(), to); }
+    bool key(const char* raw, std::string_view& to);
     // The bytes of a scalar as written.
     static simdjson::error_code token(JsonValue& value, std::string_view& to);
+
+    // What open() reads: the line or its copy.
+    std::string_view text() const noexcept { return text_; }
 
     // Notes why the line is bad and returns false.
     bool fail(simdjson::error_code error);
@@ -51,7 +55,7 @@ class JsonScalars {
     std::string cleaned_;        // a line that was not UTF-8
     std::vector<char> strings_;  // strings that had escapes
     char* free_ = nullptr;       // in strings_
-    const char* end_ = nullptr;  // of the line
+    std::string_view text_;
 };
 
 }  // namespace atlascore::scan

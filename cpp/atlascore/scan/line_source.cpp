@@ -16,6 +16,16 @@ namespace {
 constexpr std::size_t chunk_bytes = 1 << 20;
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
+// How compressed files begin, and what prints their content.
+constexpr std::pair<std::string_view, std::string_view> compressed[] = {
+    {"\x1F\x8B", "zcat"},
+    {"\x28\xB5\x2F\xFD", "zstdcat"},
+    {"BZh", "bzcat"},
+    {"\xFD"
+     "7zXZ",
+     "xzcat"},
+};
+
 }  // namespace
 
 LineSource::LineSource(const std::string& path)
@@ -98,7 +108,20 @@ bool LineSource::refill() {
             throw base::SystemError("cannot read " + path_ + ": " + std::strerror(code), code);
         }
         chunk.size += static_cast<std::size_t>(got);
+        if (number_ == 0 && !skipping_) {
+            refuse_compressed({chunk.data.get(), chunk.size});
+        }
         return got != 0;
+    }
+}
+
+void LineSource::refuse_compressed(std::string_view head) const {
+    for (const auto& [magic, program] : compressed) {
+        if (head.starts_with(magic)) {
+            throw base::Error(
+                path_ + ": compressed; this version reads plain JSON lines: decompress it first, e.g. `" +
+                std::string(program) + " FILE | atlascore scan -`");
+        }
     }
 }
 

@@ -30,7 +30,8 @@ class LineSource {
         bool too_long;       // longer than max_line; the bytes are not kept
     };
 
-    // The next line; false at the end of the input. Throws base::SystemError when reading fails.
+    // The next line; false at the end of the input. Throws base::SystemError when reading fails, base::Error
+    // when the input is compressed.
     bool next(Line& line);
 
     std::string_view bytes(std::uint32_t chunk, std::uint32_t offset, std::uint32_t size) const noexcept {
@@ -52,6 +53,7 @@ class LineSource {
     };
 
     bool refill();
+    void refuse_compressed(std::string_view head) const;
     std::uint32_t take_chunk(std::size_t capacity);
     void give_back(std::uint32_t chunk);
 

@@ -93,9 +93,9 @@ std::size_t Scanner::route_of(const ScanEvent& event) {
     return route_numbers_[key_] = routes_.size() - 1;
 }
 
-bool Scanner::decide(const Source& source, const ScanEvent& event) {
+bool Scanner::decide(Source& source, const ScanEvent& event) {
     const auto refuse = [&](std::string_view why) {
-        ++undecided_;
+        ++source.undecided;
         bad_line_(source.file, event.line, why);
         return false;
     };
@@ -248,13 +248,20 @@ Scanner::Counts Scanner::counts() const noexcept {
     for (const Source& source : sources_) {
         const auto& own = source.reader->counts();
         sum.lines += own.lines;
-        sum.events += own.events;
-        sum.bad += own.bad;
+        sum.events += own.events - source.undecided;
+        sum.bad += own.bad + source.undecided;
         sum.late += own.late;
     }
-    sum.events -= undecided_;
-    sum.bad += undecided_;
     return sum;
+}
+
+std::vector<std::string> Scanner::unreadable() const {
+    std::vector<std::string> files;
+    for (const Source& source : sources_) {
+        const auto& own = source.reader->counts();
+        if (own.bad + source.undecided != 0 && own.events == source.undecided) files.push_back(source.file);
+    }
+    return files;
 }
 
 }  // namespace atlascore::scan

@@ -53,11 +53,14 @@ class Scanner {
         std::uint64_t lines = 0, events = 0, bad = 0, late = 0;
     };
     Counts counts() const noexcept;
+    // Files that have lines, none of which was an event so far.
+    std::vector<std::string> unreadable() const;
 
   private:
     struct Source {
         std::string file;
         std::unique_ptr<JsonLinesReader> reader;
+        std::uint64_t undecided = 0;  // of the reader's events
     };
     struct BoundRoute {
         engine::Route route;
@@ -67,7 +70,7 @@ class Scanner {
     };
 
     Source* earliest();
-    bool decide(const Source& source, const ScanEvent& event);
+    bool decide(Source& source, const ScanEvent& event);
     std::size_t route_of(const ScanEvent& event);
     bool input_of(const ScanEvent& event, const policy::Model* model, event::Input& input, std::string& why);
     bool row_of(const ScanEvent& event, const policy::Model* model, event::Input& input, std::string& why);
@@ -83,7 +86,6 @@ class Scanner {
     std::vector<event::Value> fields_;
     std::vector<float> numbers_;
     std::vector<event::Category> categories_;
-    std::uint64_t undecided_ = 0;
     bool ended_ = false;
     Result result_;
 };

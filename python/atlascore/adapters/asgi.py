@@ -25,7 +25,7 @@ from atlascore.adapters.answer import (
     send_refusal,
 )
 from atlascore.adapters.body import decode, encode, inflate
-from atlascore.adapters.caller import Anonymous
+from atlascore.adapters.caller import Ambiguous, Anonymous, Headers
 from atlascore.adapters.guard import Guard
 from atlascore.adapters.refusal import Limit, refusal
 from atlascore.constraints import Constraints
@@ -45,6 +45,7 @@ _FREE = Constraints()
 _NONE: frozenset[bytes] = frozenset()
 _ENCODINGS = frozenset((b"accept-encoding",))
 _BYPASSES = frozenset(("http.response.pathsend", "http.response.zerocopysend"))  # they go round `send`
+_LENGTH_DIGITS = 18  # of a content length; what has more is large
 _CLOSED_BY_CLIENT = 499  # the status in the log, as servers have long written it
 
 
@@ -126,7 +127,6 @@ class _Call:
         "_route",
         "_scope",
         "_send",
-        "_spoofed",
         "_target",
         "_understood",
     )
@@ -139,17 +139,11 @@ class _Call:
         self._send = send
         self._target = guard.target(scope["method"], scope["path"])
         self._route = self._target.route
-        self._headers: dict[bytes, bytes] = {}
-        self._spoofed = False  # the caller sent headers that only AtlasCore may send
-        for name, value in scope["headers"]:
-            if name in guard.headers:
-                self._headers[name] = value
-            elif name.startswith(b"x-atlascore-"):
-                self._spoofed = True
+        self._headers = Headers(scope["headers"], guard.headers, guard.lists)
         self._received: Message | None = None  # read here, still to be received by the application
         self._body: bytes | None = None  # the whole body, if it was read
         self._document: dict[str, Any] | None = None  # what it says, if it says anything
-        self._understood = True  # False: the body is not what the route promises
+        self._understood = True  # False: the body is not what the route promises, or the caller is not clear
         self._principal = ""  # as far as it is known
         self._disconnected = False
         self._answer = PassedAnswer(send)
@@ -183,7 +177,9 @@ class _Call:
 
     async def _read_body(self) -> None:
         length = self._headers.get(b"content-length", b"")
-        if length.isdigit() and int(length) > self._guard.max_scan:
+        # Several lengths are none: the caller must not choose whether the body is read.
+        is_told = length.isdigit() and b"content-length" not in self._headers.ambiguous
+        if is_told and int(length[:_LENGTH_DIGITS]) > self._guard.max_scan:
             return
         chunks: list[bytes] = []
         size, more = 0, True
@@ -224,7 +220,13 @@ class _Call:
     def _decide(self, x: Any) -> Any:
         """The engine's decision. An input that it refuses is a failure of the event, which counts as well."""
         reader = self._guard.reader
-        principal = self._principal = reader.principal(self._scope, self._headers, self._document)
+        try:
+            principal = reader.principal(self._scope, self._headers, self._document)
+        except Ambiguous:
+            log.debug("a request to %s names several principals in one header", self._target.path)
+            self._understood = False
+            principal = reader.anonymous(self._scope, self._headers)
+        self._principal = principal
         session = reader.session(self._scope, self._headers, self._document)
         fields: dict[str, Any] = {"client.address": reader.address(self._scope, self._headers)}
         if self._target.shape is not None and self._body is None:
@@ -267,7 +269,7 @@ class _Call:
     def _app_scope(self, edited: bytes | None = None, held: bool = False) -> Scope:
         """The scope for the application: as it came, unless something in it no longer holds."""
         scope = self._scope
-        if edited is not None or held or self._spoofed:
+        if edited is not None or held or self._headers.spoofed:
             dropped = (_ENCODINGS if held else _NONE) | (BODY_HEADERS if edited is not None else _NONE)
             headers = [
                 (name, value)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 from atlascore._policy.document import Address, Principal
 
-__all__ = ["Anonymous", "CallerReader"]
+__all__ = ["Ambiguous", "Anonymous", "CallerReader", "Headers"]
 
-Headers: TypeAlias = dict[bytes, bytes]
 Source: TypeAlias = "Callable[[Mapping[str, Any], Headers, Any], str]"  # "" when there is no value
 
 # Headers that hold what must not be known: their values become commitments before anything else sees them.
@@ -24,30 +23,64 @@ class Anonymous(Exception):
     """No source names the principal, and the policy refuses such callers."""
 
 
+class Ambiguous(Exception):
+    """The header that names the principal came with several values, of which nobody knows which one counts."""
+
+
+class Headers(dict[bytes, bytes]):
+    """The headers of one request that somebody here reads.
+
+    Of one that came several times the first value, as frameworks take it; `ambiguous` names those whose values
+    differ. Those in `lists` have all their values, joined as HTTP says. `spoofed`: the caller sent headers that only
+    AtlasCore may send.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]], wanted: Set[bytes], lists: Set[bytes]) -> None:
+        self.ambiguous: set[bytes] = set()
+        self.spoofed = False
+        for name, value in pairs:
+            if name not in wanted:
+                self.spoofed |= name.startswith(b"x-atlascore-")
+            elif name not in self:
+                self[name] = value
+            elif name in lists:
+                self[name] += b", " + value
+            elif self[name] != value:
+                self.ambiguous.add(name)
+
+
 class CallerReader:
     """Reads the caller of an ASGI request.
 
     commit: makes the commitment of a secret, "commitment:" and 32 hex digits.
-    headers: the names that `read` wants to find in its `headers`, lower case.
+    headers: the names that the reading methods want to find in their `headers`, lower case.
+    lists: those of them that are lists, so that several headers are one.
     needs_body: some source is in the body.
     """
 
     def __init__(self, settings: Principal, commit: Callable[[str], str]) -> None:
         self._commit = lru_cache(_CACHED)(commit)
-        self._principal = [self._source(source) for source in settings.sources]
+        self._principal = [(self._source(source), _header_of(source)) for source in settings.sources]
         self._session = [self._source(source) for source in settings.session]
         self._anonymous = settings.anonymous
         self._address_header = (settings.address.header or "").encode()
         self._forwarded = _forwarded(settings.address)
-        names = [source[7:] for source in settings.sources + settings.session if source.startswith("header.")]
-        self.headers = frozenset(name.encode() for name in names) | {self._address_header}
+        self.lists = frozenset((self._address_header,)) - {b""}  # proxies add to it, some with a header of their own
+        self.headers = frozenset(map(_header_of, settings.sources + settings.session)) - {b""} | self.lists
         self.needs_body = any(source.startswith("body.") for source in settings.sources + settings.session)
 
     def principal(self, scope: Mapping[str, Any], headers: Headers, body: Any) -> str:
-        """The principal's name; Anonymous is raised when there is none and the policy wants one."""
-        for source in self._principal:
+        """The principal's name. Raises Anonymous when there is none and the policy wants one, Ambiguous when the
+        header that has it came with several values: the application may use another one than is counted here."""
+        for source, header in self._principal:
+            if header in headers.ambiguous:
+                raise Ambiguous
             if name := source(scope, headers, body):
                 return name
+        return self.anonymous(scope, headers)
+
+    def anonymous(self, scope: Mapping[str, Any], headers: Headers) -> str:
+        """What stands for a caller whom no source names."""
         if self._anonymous == "refuse":
             raise Anonymous
         return self.address(scope, headers) if self._anonymous == "address" else "anonymous"
@@ -91,6 +124,11 @@ class CallerReader:
             return commit(words[-1].strip()) if words else ""
 
         return secret
+
+
+def _header_of(source: str) -> bytes:
+    """The header that a source reads, or nothing."""
+    return source.removeprefix("header.").encode() if source.startswith("header.") else b""
 
 
 def _claims(scope: Mapping[str, Any]) -> Any:

@@ -15,6 +15,7 @@ __all__ = ["Guard", "Target"]
 
 _NAMED_ROUTES = 4096  # routes with a name of their own; paths and models are the callers' words
 _OTHER = "(other)"
+_LISTS = frozenset((b"accept", b"content-encoding"))  # headers of which several are one
 _VERBS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
@@ -43,7 +44,8 @@ class Guard:
         self.policy: Policy = engine.policy
         self.max_scan = max_scan
         self.reader = CallerReader(self.policy.principal, lambda secret: f"commitment:{engine.commitment(secret)}")
-        self.headers = self.reader.headers | {b"accept", b"content-encoding", b"content-length"}
+        self.headers = self.reader.headers | _LISTS | {b"content-length"}
+        self.lists = self.reader.lists | _LISTS
         data = self.policy.resolved()
         self._stages: dict[str, str] = data["failure"]["stages"]
         self._features = [

@@ -141,14 +141,14 @@ def command(
                 out.add(finding)
         except BrokenPipeError:
             raise
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise _Unusable(error) from None
     out.finish()
     counts = scan.counts
     if form == "table":
         progress.finish(counts)
-    if counts["bad"] and not counts["events"]:
-        raise _Unusable("no line is an event; FILE must hold JSON lines, see atlascore scan --help")
+    if unreadable := ", ".join(scan.unreadable):
+        raise _Unusable(f"{unreadable}: no line is an event; FILE must hold JSON lines, see atlascore scan --help")
     if counts["bad"] and strict_input:
         raise _Unusable(f"{counts['bad']:,} lines are no events; without --strict-input they are skipped")
     ctx.exit(1 if progress.worst is not None and progress.worst >= Action[fail_on.upper()] else 0)

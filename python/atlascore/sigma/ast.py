@@ -124,8 +124,8 @@ def canonical(expression: Expression) -> list[object]:
         return ["leaf", expression.subject, expression.operator, kind, expression.operand, expression.option]
     if isinstance(expression, Not):
         return ["not", canonical(expression.child)]
-    children = {json.dumps(canonical(child)): None for child in expression.children}
-    return ["and" if isinstance(expression, And) else "or", *sorted(children)]
+    children = {json.dumps(found): found for found in map(canonical, expression.children)}
+    return ["and" if isinstance(expression, And) else "or", *(children[text] for text in sorted(children))]
 
 
 def expression_digest(expression: Expression) -> str:

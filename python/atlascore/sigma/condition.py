@@ -18,9 +18,11 @@ from atlascore.sigma.ast import And, Expression, Not, conjunction, disjunction
 from atlascore.sigma.lint import Report, nearest
 
 MAX_NESTING = 64
+MAX_LENGTH = 65_536  # characters; the longest condition of SigmaHQ has a few hundred
 MAX_COMBINATIONS = 1000  # alternatives that `N of` may expand to
 
-_TOKEN = re.compile(r"\s*([()|]|[A-Za-z0-9_.*-]+)")
+_TOKEN = re.compile(r"[()|]|[A-Za-z0-9_.*-]+|\S")
+_KNOWN = re.compile(r"[()A-Za-z0-9_.*-]")
 _WORDS = frozenset(("and", "or", "not", "of"))
 
 
@@ -62,19 +64,20 @@ class ConditionParser:
         return None if missing else expression
 
     def _tokenize(self, text: str) -> list[_Token]:
+        if len(text) > MAX_LENGTH:
+            raise self._error(
+                _Token("", 0), f"a condition has at most {MAX_LENGTH:,} characters, this one {len(text):,}"
+            )
         tokens = []
-        at = 0
-        while text[at:].strip():
-            match = _TOKEN.match(text, at)
-            if match is None:
-                start = at + len(text[at:]) - len(text[at:].lstrip())
-                raise self._error(_Token(text[start], start), f"{text[start]!r} has no meaning in a condition")
-            if match.group(1) == "|":
+        for match in _TOKEN.finditer(text):
+            token = _Token(match.group(), match.start())
+            if token.text == "|":
                 message = "aggregations after '|' are not supported by this version"
-                self._report.add_inside("unsupported", self._node, match.start(1), "|", message)
+                self._report.add_inside("unsupported", self._node, token.start, "|", message)
                 raise _Invalid
-            tokens.append(_Token(match.group(1), match.start(1)))
-            at = match.end()
+            if not _KNOWN.match(token.text):
+                raise self._error(token, f"{token.text!r} has no meaning in a condition")
+            tokens.append(token)
         return tokens
 
     def _error(self, token: _Token, message: str, fix: str = "") -> _Invalid:

@@ -55,6 +55,7 @@ SEVERITIES: dict[str, tuple[Severity, Severity]] = {
     "condition-case": ("error", "warning"),
     "quantifier": ("error", "warning"),
     "unused-detection": ("warning", "warning"),
+    "no-source": ("warning", "warning"),
     # tags
     "tag-form": ("error", "warning"),
     "tag-retired": ("warning", "warning"),
@@ -94,7 +95,7 @@ class Report:
         self.add(code, node, "detection.condition", message, fix)
         problem = self.problems[-1]
         column = node.column + (1 if node.quoted else 0) + start
-        if node.line == node.end_line and problem.source[column - 1 :].startswith(text):
+        if node.line == node.end_line and problem.source.startswith(text, column - 1):
             self.problems[-1] = dataclasses.replace(problem, column=column, end_column=column + len(text))
 
 

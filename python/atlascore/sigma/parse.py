@@ -36,6 +36,11 @@ _SCOPES: dict[frozenset[str], Scope] = {
     frozenset(): "global",
 }
 _NEWEST_SIGMA = (2, 1)
+# What adapters and logs produce, with the synonyms of the product. No event has a service, so that any is right.
+_SOURCES = {
+    "product": ("llm_gateway", "machine_learning_platform", "ai_agent"),
+    "category": ("api_activity",),
+}
 
 
 @dataclass
@@ -229,6 +234,12 @@ class _RuleParser:
             fix = "write logsource: {category: api_activity}"
             self._report.add("incomplete", value or node, "logsource", message, fix)
             return Logsource()
+        for key, stated in value.items:
+            known = _SOURCES.get(key.text)
+            if known is not None and stated.kind == "scalar" and stated.text not in ("", *known):
+                message = f"no event has the {key.text} {stated.text!r}: this rule never matches"
+                fix = nearest(stated.text.lower(), known) or f"write {key.text}: {known[0]}, or leave it out"
+                self._report.add("no-source", stated, f"logsource.{key.text}", message, fix)
         return Logsource(*(self._text(value, key) for key in ("product", "service", "category")))
 
     # Window and scope

@@ -1,5 +1,5 @@
 # The front door. Each target is one line that calls the real tool; `scripts/setup.sh` does what a bare machine needs.
-.PHONY: setup build demo test bench lint wheel clean
+.PHONY: setup build demo test bench efficacy lint wheel clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,6 +18,9 @@ test: setup
 
 bench: setup
 	@scripts/bench.sh
+
+efficacy: setup
+	@scripts/efficacy.sh
 
 lint: setup
 	@$(BIN)/python -m pytest tests/test_codebase.py

@@ -12,4 +12,5 @@ for preset in release asan tsan; do
 done
 
 echo "== Python tests"
+python -m pip install -q --disable-pip-version-check -r bench/efficacy/requirements.txt
 python -m pytest

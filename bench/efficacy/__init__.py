@@ -1,0 +1,1 @@
+"""How well the detector detects: honest and hostile query streams through its public interface, on a virtual clock."""

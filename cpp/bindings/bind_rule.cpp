@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "atlascore/base/error.hpp"
+#include "atlascore/evidence/component.hpp"
 #include "atlascore/rule/program.hpp"
 #include "bindings.hpp"
 #include "convert.hpp"
@@ -291,6 +292,18 @@ void bind_rule(py::module_& m) {
                                 py::arg("needs_answers") = info.needs_answers, py::arg("scopes") = scopes,
                                 py::arg("minimum") = info.minimum,
                                 py::arg("description") = std::string(info.description)));
+        }
+        return out;
+    });
+    m.def("evidence_components", [] {
+        py::list out;
+        for (const evidence::ComponentInfo& c : evidence::components()) {
+            const evidence::FamilyInfo& family = evidence::families()[static_cast<std::size_t>(c.family)];
+            out.append(
+                py::dict(py::arg("name") = std::string(c.name), py::arg("family") = std::string(family.name),
+                         py::arg("strict") = family.strict, py::arg("p0") = c.p0, py::arg("p1") = c.p1,
+                         py::arg("weight") = c.weight, py::arg("observation") = std::string(c.observation),
+                         py::arg("hit") = std::string(c.hit)));
         }
         return out;
     });

@@ -7,6 +7,8 @@ import pytest
 from tests.reference import evidence_reference as evidence
 from tests.reference.evidence_reference import Evidence, readings
 
+from atlascore import _core
+
 
 def test_eighteen_words_in_eight_families():
     assert len(evidence.COMPONENTS) == 18
@@ -128,3 +130,15 @@ def test_few_honest_tracks_reach_a_thousand():
             highest = max(highest, track.family("boundary", 0))
         alarms += highest >= 1000
     assert alarms / 300 <= 0.1
+
+
+def test_the_core_has_the_components_of_the_specification():
+    """As far as it has them: p0, p1, family and weight."""
+    built = _core.evidence_components()
+    assert {entry["family"] for entry in built if entry["strict"]} == set(evidence.STRICT)
+    for entry in built:
+        component = evidence.BY_NAME[entry["name"]]
+        assert (component.family, component.p0, component.p1) == (entry["family"], entry["p0"], entry["p1"])
+        groups = evidence.FAMILIES[component.family]
+        group = next(group for group in groups if entry["name"] in group)
+        assert entry["weight"] == 1 / len(groups) / len(group)

@@ -9,8 +9,8 @@
 // what a client sends, spends or shares; honest clients saturate them, so they have rules of their own and
 // enter nothing else.
 //
-// This table is the single source: `atlascore.evidence_components()` shows it, the reference twin is tested
-// against it.
+// This table is the single source: the module's evidence_components() shows it, and the reference twin, whose
+// table was written from the specification, is tested against it.
 #pragma once
 
 #include <cstddef>

@@ -113,6 +113,17 @@ def test_several_mismatches_are_all_named(tmp_path):
         ),
         (SMALL.replace("EXPECT", "{retry_after: 3}"), ":8:27:", "expected [lowest, highest]"),
         (SMALL.replace("every: 1", "every: -1"), ":7:12:", "expected one number from 0"),
+        (
+            SMALL.replace("every: 1", "text: hello\n    answer: {linear: 1}"),
+            ":4:5:",
+            "a made-up classifier answers numbers only",
+        ),
+        (
+            SMALL.replace("every: 1", "vector: {generate: bisect}"),
+            ":7:24:",
+            'unknown generator "bisect"',
+        ),
+        (SMALL.replace("every: 1", "vector: [1, 2]\n    answer: {lable: 1}"), ":8:14:", 'did you mean "label"?'),
         (SMALL.replace("every: 1", "at: noon"), ":7:9:", "expected seconds after the start, or a time"),
         (SMALL.replace("every: 1", "text: a\n    vector: [1]"), ":4:5:", "a query has one input"),
         (SMALL.replace("every: 1", "text: {generate: random}"), ":7:22:", 'unknown generator "random"'),

@@ -82,8 +82,10 @@ def fit_references(
     limits: dict[int, float] = {}
     for size in BLOCKS:
         blocks = [distance for part in each for distance in _block_distances(part, size, partial)]
-        # Honest accounts are too short for the large blocks of some models: they take the limit of the small ones.
-        limits[size] = max(float(np.quantile(blocks, 0.95)), 1e-6) if blocks else limits[BLOCKS[0]]
+        if blocks:
+            limits[size] = max(float(np.quantile(blocks, 0.95)), 1e-6)
+        elif limits:  # honest accounts of some models are too short for large blocks
+            limits[size] = limits[BLOCKS[0]]
     detector = None if isinstance(victim.domain, Texts) else _fit_gwad(benign, attacks)
     return References(partial.mean, partial.planes, frequencies, embedding, kernel, limits, detector)
 
@@ -206,7 +208,7 @@ def _block_distances(points: Array, size: int, references: References) -> list[f
 def _mmd(points: Array, references: References) -> Curve:
     found = [
         ((i + 1) * size, distance / references.limits[size])
-        for size in BLOCKS
+        for size in references.limits
         for i, distance in enumerate(_block_distances(points, size, references))
     ]
     curve: Curve = []

@@ -98,7 +98,8 @@ class Episode:
 
     victim, rng, index: which model, the attack's own randomness, the number of the episode.
     goal: says which rows of (inputs, undefended scores) are what the attacker wants.
-    answered: inputs and answers, kept when `learn` is set: the loot of an extraction.
+    answered: inputs and answers, kept when `learn` is set: the loot of an extraction. answered_at: the number of the
+    query that each came with.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class Episode:
         self.goal: Callable[[Array, Array], Array] | None = None
         self.learn = False
         self.answered: list[tuple[Any, Array]] = []
+        self.answered_at: list[int] = []
         self.keep = keep
         self.accounts: list[Account] = []  # in use
         self.everybody: list[Account] = []
@@ -142,6 +144,7 @@ class Episode:
                 self.succeed()
             if self.learn:
                 self.answered.append((row, answer))
+                self.answered_at.append(self.total)
             answers.append(answer)
         return np.array(answers)
 
@@ -160,9 +163,6 @@ class Episode:
 
     def natural(self, n: int, label: int | None = None) -> Array:
         return self.victim.domain.natural(n, self.rng, label)
-
-    def wait(self, seconds: float) -> None:
-        self._gateway.clock += seconds
 
     def new_account(self) -> Account:
         account = self._gateway.account(f"{self._prefix}/{len(self.everybody)}", self.victim, self.keep)

@@ -17,7 +17,7 @@ from bench.efficacy.victims import victim
 
 __all__ = ["SPAN", "Resident", "live"]
 
-SPAN = 4 * 86_400.0  # over which accounts begin; the longest kinds take as long
+SPAN = 4 * 86_400.0  # in which all accounts live, so that traffic does not fade out before what comes next
 FEWEST, MOST = 200, 1_000  # queries
 
 
@@ -63,7 +63,7 @@ def live(gateway: Gateway, members: Sequence[Member], seed: int, keep: frozenset
                 account.ask(query.x, scores[who][which], status=query.status)
         except Refused:
             gone.add(who)
-    gateway.clock = max(gateway.clock, begin + 2 * SPAN)
+    gateway.clock = max(gateway.clock, begin + SPAN)
     for who, second in seconds.items():
         for level, at in second.trace.first.items():
             first = accounts[who].trace.first
@@ -75,8 +75,9 @@ def _queries(member: Member, seed: int, begin: float) -> list[Query]:
     rng = generator(seed, "benign", member.name, member.victim)
     model = victim(member.victim)
     many = int(rng.integers(FEWEST, MOST + 1))
-    start = begin + float(rng.random()) * SPAN
-    queries = list(KINDS[member.kind][1](Caller(model, rng, many, start)))
+    room = float(rng.random())
+    queries = list(KINDS[member.kind][1](Caller(model, rng, many, begin)))
+    later = room * max(0.0, SPAN - (queries[-1].time - begin))
     if isinstance(model.domain, Texts):
-        return queries
-    return [query._replace(x=query.x.astype(np.float32)) for query in queries]
+        return [query._replace(time=query.time + later) for query in queries]
+    return [query._replace(time=query.time + later, x=query.x.astype(np.float32)) for query in queries]

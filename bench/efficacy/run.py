@@ -133,7 +133,8 @@ def attack_with(attack: Attack, state: Calibrated, episodes: int) -> Attacked:
                 if episode.learn:
                     rng = generator(state.seed, "clone", attack.name, index)
                     held = model.domain.natural(500, rng)
-                    outcome.success = queries_to_clone(episode.answered, held, model.labels(held), rng)
+                    enough = queries_to_clone(episode.answered, held, model.labels(held), rng)
+                    outcome.success = None if enough is None else episode.answered_at[enough - 1]
                 if outcome.dropped:
                     outcome.first = {}
                 (done.enforced if mode == "enforce" else done.undefended).append(outcome)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import atlascore as ac
-from bench.efficacy.gateway import Gateway
+from bench.efficacy.gateway import START, Gateway, Refused
 from bench.efficacy.policy import make_policy
 from bench.efficacy.population import live
 from bench.efficacy.results import Collected, choose_thresholds
@@ -33,6 +33,35 @@ def test_every_victim_is_asked_through_the_gateway(gateway: Gateway) -> None:
             scores = model.scores(x)
             assert np.array_equal(account.ask(x[0], scores[0]), scores[0])
         assert account.trace.queries == 1
+
+
+def test_decisions_are_applied_and_traced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    strict = ac.Policy.from_text("""
+version: 1
+mode: enforce
+models: {V1-mlp: {input: {modality: vector, range: [0, 1]}}}
+limits:
+  - {name: some, max: 3, window: 1h, action: CONSTRAIN, constraints: {scores: label_only, rate: 2/s, delay: 1s}}
+  - {name: more, max: 6, window: 1h}
+""")
+    monkeypatch.setattr("bench.efficacy.gateway.make_policy", lambda seed, mode: (strict, False))
+    model = victim("V1-mlp")
+    x = model.domain.natural(1, np.random.default_rng(0))[0]
+    scores = model.scores(x[None])[0]
+    with Gateway(0, "enforce", tmp_path / "region") as gateway:
+        account = gateway.account("somebody", model, keep=True)
+        answers = [account.ask(x, scores) for _ in range(6)]
+        with pytest.raises(Refused):
+            account.ask(x, scores)
+        assert gateway.clock == START + 3  # three delays
+    assert np.array_equal(answers[2], scores)
+    assert sorted(answers[3]) == [0.0] * 9 + [1.0]
+    assert account.rate == 2
+    trace = account.trace
+    assert trace.blocked
+    assert trace.first == {ac.Action.LOG: 4, ac.Action.CONSTRAIN: 4, ac.Action.BLOCK: 7}
+    assert len(trace.inputs) == len(trace.times) == 7
+    assert len(trace.labels) == 6
 
 
 def test_benign_accounts_live_and_repeat_themselves(tmp_path: Path) -> None:

@@ -52,8 +52,11 @@ def queries_to_clone(
         return None
     x = np.stack([row for row, _ in answered])
     answers = np.stack([answer for _, answer in answered])
-    for n in [*(n for n in CHECKPOINTS if n < len(x)), len(x)]:
+
+    def agrees(n: int) -> bool:
         copy = Surrogate(x[:n], answers[:n], answers.shape[1], rng)
-        if (copy.scores(held).argmax(axis=1) == labels).mean() >= agreement:
-            return n
-    return None
+        return bool((copy.scores(held).argmax(axis=1) == labels).mean() >= agreement)
+
+    if not agrees(len(x)):
+        return None
+    return next((n for n in CHECKPOINTS if n < len(x) and agrees(n)), len(x))

@@ -151,7 +151,7 @@ std::uint8_t cluster_of_pair(HotSlab& slab, std::uint64_t owner, std::uint32_t n
     const bool current = key.cluster != 0 && key.cluster <= cluster_count;
     if (current) return key.cluster;
     const auto fresh = static_cast<std::uint8_t>(shared_load(slab.clusters_made) % cluster_count);
-    shared_store(slab.clusters_made, slab.clusters_made + 1);
+    std::atomic_ref(slab.clusters_made).fetch_add(1, std::memory_order_relaxed);
     // Members of the one it replaces belong to none.
     for (SlotMeta& meta : slab.meta) {
         const std::uint64_t before = shared_load(meta.key);

@@ -9,6 +9,7 @@ namespace atlascore::track {
 namespace {
 
 constexpr std::uint32_t header_words = 2;  // generation, newest time
+constexpr int tries = 4;
 
 std::uint32_t slot_words(std::size_t horizons) {
     return header_words + static_cast<std::uint32_t>(horizons) * WindowTable::buckets;
@@ -64,8 +65,11 @@ std::uint64_t WindowTable::tag(std::uint64_t key) const noexcept {
 
 void WindowTable::hit(std::uint64_t tag, double now, std::uint64_t n, double* counts) noexcept {
     // A slot can be evicted by another thread between the look-up and the count; then the key gets a new one.
-    for (int attempt = 0; attempt < 4 && !hit_once(tag, now, n, counts); ++attempt) {
+    for (int attempt = 0; attempt < tries; ++attempt) {
+        if (hit_once(tag, now, n, counts)) return;
     }
+    // Evicted every time: of the key nothing is kept, and its windows begin with this event.
+    std::fill_n(counts, shapes_.size(), static_cast<double>(n));
 }
 
 bool WindowTable::hit_once(std::uint64_t tag, double now, std::uint64_t n, double* counts) noexcept {
@@ -84,11 +88,8 @@ bool WindowTable::hit_once(std::uint64_t tag, double now, std::uint64_t n, doubl
         if (added == Added::full) region_.add(base::Counter::overflow);
         counts[i] = window_read(ring, shape, slot.generation, newest_moment).interpolated();
     }
-    if (late) {
-        region_.add(base::Counter::late);
-        return true;
-    }
-    return counts[0] >= static_cast<double>(n) || keys_.holds(slot, tag);
+    if (late) region_.add(base::Counter::late);
+    return late || counts[0] >= static_cast<double>(n) || keys_.holds(slot, tag);
 }
 
 void WindowTable::read(std::uint64_t tag, double now, double* counts) const noexcept {

@@ -70,7 +70,7 @@ Fault Engine::decide(const Binding& binding, const Query& query, Decision& decis
     pass.track = tracks_.open(track_tag(pass.principal_tag, binding), query.now);
     decision.track_tag = pass.track.tag;
     decision.slot = pass.track.slot;
-    if (binding.reads_evidence) tracks_.evidence(pass.track, pass.evidence);
+    if (binding.reads_evidence) pass.has_evidence = tracks_.evidence(pass.track, pass.evidence);
     if (!binding.route.allow.empty()) check_allowed(pass);
     if (check_standing(pass) && check_limits(pass)) {
         if (const Fault fault = read_input(pass); fault != Fault::none) {
@@ -231,6 +231,7 @@ Fault Engine::read_input(Pass& pass) noexcept {
     pass.history = &pass.hot->similarity;
     pass.observed = observations_of(pass.observation);
     evidence::update_private(pass.evidence, pass.observed, pass.track.newest);
+    pass.has_evidence |= pass.observed.made != 0;
     return Fault::none;
 }
 
@@ -254,6 +255,7 @@ void Engine::observe_batch(Pass& pass) noexcept {
             copy.observe(sketch, *pass.binding.references, pass.track.newest, wanted, &pass.thread.head);
         copy.commit(sketch, seen, pass.query.now, copy.take_tickets(1), head_of(pass));
         evidence::update_private(pass.evidence, observations_of(seen), pass.track.newest);
+        pass.has_evidence = true;
         pass.observation.calibrated = seen.calibrated;
         pass.observation.near |= seen.near;
         pass.observation.between |= seen.between;

@@ -188,9 +188,9 @@ std::shared_ptr<const Binding> Engine::bind(const std::string& model, const std:
             const bool rate = ref.signal == signal::Signal::request_rate;
             const double window = rate ? 10.0 : ref.window;
             const auto horizon = std::find(horizons_.begin(), horizons_.end(), window) - horizons_.begin();
-            binding->plans[static_cast<std::size_t>(phase)].push_back(
-                {ref.signal, signal::info(ref.signal).source, ref.scope, static_cast<std::uint8_t>(horizon),
-                 window});
+            Binding::Plans& plans = binding->plans[static_cast<std::size_t>(phase)];
+            plans.of[static_cast<std::size_t>(signal::info(ref.signal).source)].push_back(
+                {ref.signal, ref.scope, static_cast<std::uint8_t>(horizon), plans.count++, window});
             note_reads(*binding, ref.signal);
             binding->reads_principal |= ref.scope == signal::Scope::principal;
             binding->reads_global |= ref.scope == signal::Scope::global;

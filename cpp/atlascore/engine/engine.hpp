@@ -118,13 +118,17 @@ class Engine;
 struct Binding {
     struct Plan {
         signal::Signal signal;
-        signal::Source source;
         signal::Scope scope;
         std::uint8_t horizon;  // index of the window among the region's horizons
+        std::uint8_t place;    // of the value in Decision::signals
         double window;
     };
+    struct Plans {
+        std::vector<Plan> of[signal::source_count];  // by signal::Source
+        std::uint8_t count = 0;
+    };
     policy::RoutePolicy route;
-    std::vector<Plan> plans[rule::phase_count];
+    Plans plans[rule::phase_count];
     std::vector<track::WindowShape> limit_shapes;  // one per route.limits
     std::uint64_t model_tag = 0;
     std::uint64_t policy_id = 0;

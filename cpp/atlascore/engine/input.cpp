@@ -84,14 +84,11 @@ bool sketch_input(const event::Input& input, std::size_t index, const policy::Mo
             track::sketch_digest(input.digest, out);
             return true;
         case event::InputKind::vector:
-            if (!track::all_finite(values, input.width)) return false;
-            track::sketch_dense(values, input.width, scale_of(model, references, input.width), seed, out);
-            return true;
+            return track::sketch_dense(values, input.width, scale_of(model, references, input.width), seed,
+                                       out);
         case event::InputKind::image:
-            if (!track::all_finite(values, input.width)) return false;
-            track::sketch_image(values, input.height, input.columns, input.channels,
-                                scale_of(model, references, input.width), seed, out);
-            return true;
+            return track::sketch_image(values, input.height, input.columns, input.channels,
+                                       scale_of(model, references, input.width), seed, out);
         case event::InputKind::row:
             if (!track::all_finite(values, input.width)) return false;
             sketch_row(input, index, scale_of(model, references, input.width), seed, state.row, out);

@@ -41,6 +41,7 @@ struct Engine::Pass {
     track::Observation observation{};
     const track::HotSlab* history = nullptr;                      // what summaries are read from
     std::array<std::uint64_t, track::evidence_words> evidence{};  // of the track, this query included
+    bool has_evidence = false;                                    // some of it is not zero
     evidence::Observations observed;                              // of the only input
     std::uint64_t limits_reserved = 0;                            // one bit for each of the route's limits
     std::array<double, route_limit_count> counted_at;             // by those

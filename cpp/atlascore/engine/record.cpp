@@ -175,7 +175,7 @@ bool Engine::record(const Binding& binding, const Decision& decision, const Answ
     if (log_) pass.started = base::monotonic_nanoseconds();
     pass.track = *track;
     if (const track::HotTrack* hot = tracks_.hot(track->hot)) pass.history = &hot->similarity;
-    if (binding.reads_evidence) tracks_.evidence(pass.track, pass.evidence);
+    if (binding.reads_evidence) pass.has_evidence = tracks_.evidence(pass.track, pass.evidence);
     read_signals(pass, rule::Phase::response);
     match_rules(pass, rule::Phase::response);
     respond(pass);

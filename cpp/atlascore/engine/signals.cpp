@@ -94,45 +94,42 @@ TrackTable::Track Engine::open_shared(const Pass& pass, signal::Scope scope) noe
 
 // Fills decision.signals in the order of the program's list: NaN where a signal is missing.
 void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
-    const auto& plans = pass.binding.plans[static_cast<std::size_t>(phase)];
-    pass.decision.signal_count = static_cast<std::uint8_t>(plans.size());
+    const Binding::Plans& plans = pass.binding.plans[static_cast<std::size_t>(phase)];
+    const auto plans_of = [&](Source source) -> const std::vector<Binding::Plan>& {
+        return plans.of[static_cast<std::size_t>(source)];
+    };
+    auto& values = pass.decision.signals;
+    pass.decision.signal_count = plans.count;
     // In the request phase the query under way counts; by the response it has been counted.
     const bool request = phase == rule::Phase::request;
     const double pending = request ? static_cast<double>(pass.rows()) : 0;
-    const bool alone = pass.sketch != nullptr && request;
-    std::optional<History> history;
-    if (pass.history != nullptr) {
-        history.emplace(*pass.history, pass.track.newest, alone ? &pass.observation : nullptr);
-    }
-    std::optional<evidence::Reading> evidence;
     double count = 0;
     const Binding::Plan* counted = nullptr;  // what `count` is of: often several signals' window
-    for (std::size_t i = 0; i < plans.size(); ++i) {
-        const Binding::Plan& plan = plans[i];
-        double& value = pass.decision.signals[i];
-        switch (plan.source) {
-            case Source::count:
-                if (counted == nullptr || counted->scope != plan.scope || counted->horizon != plan.horizon) {
-                    count = plan.scope == signal::Scope::track
-                                ? tracks_.count(pass.track, plan.horizon)
-                                : tracks_.count(open_shared(pass, plan.scope), plan.horizon);
-                    counted = &plan;
-                }
-                value = count + pending;
-                if (plan.signal == Signal::request_rate) value /= plan.window;
-                break;
-            case Source::history:
-                value = history ? history->value(plan.signal, plan.window) : missing;
-                break;
-            case Source::evidence:
-                if (!evidence) {
-                    evidence = evidence::read(pass.evidence, pass.track.newest,
-                                              pass.decision.input == event::InputKind::row);
-                }
-                value = value_of(*evidence, plan.signal);
-                break;
+    for (const Binding::Plan& plan : plans_of(Source::count)) {
+        if (counted == nullptr || counted->scope != plan.scope || counted->horizon != plan.horizon) {
+            count = plan.scope == signal::Scope::track
+                        ? tracks_.count(pass.track, plan.horizon)
+                        : tracks_.count(open_shared(pass, plan.scope), plan.horizon);
+            counted = &plan;
         }
+        values[plan.place] = count + pending;
+        if (plan.signal == Signal::request_rate) values[plan.place] /= plan.window;
     }
+    if (pass.history != nullptr) {
+        const bool alone = pass.sketch != nullptr && request;
+        History history(*pass.history, pass.track.newest, alone ? &pass.observation : nullptr);
+        for (const Binding::Plan& plan : plans_of(Source::history))
+            values[plan.place] = history.value(plan.signal, plan.window);
+    } else {
+        for (const Binding::Plan& plan : plans_of(Source::history)) values[plan.place] = missing;
+    }
+    evidence::Reading reading{};  // nothing speaks against the track
+    if (pass.has_evidence && !plans_of(Source::evidence).empty()) {
+        reading = evidence::read(pass.evidence, pass.track.newest,
+                                 pass.decision.input == event::InputKind::row);
+    }
+    for (const Binding::Plan& plan : plans_of(Source::evidence))
+        values[plan.place] = value_of(reading, plan.signal);
 }
 
 std::optional<std::array<double, signal::signal_count>> Engine::signals(std::string_view principal,
@@ -153,7 +150,7 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
     if (const track::HotTrack* hot = tracks_.hot(track->hot)) {
         history.emplace(hot->similarity, track->newest, nullptr);
     }
-    std::array<std::uint64_t, track::evidence_words> words;
+    std::array<std::uint64_t, track::evidence_words> words{};
     tracks_.evidence(*track, words);
     const auto in_force = policy();
     const policy::Model* declared = in_force->model(model);
@@ -173,6 +170,8 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
                 break;
             case Source::evidence:
                 value = value_of(reading, info.id);
+                break;
+            case Source::count_:
                 break;
         }
     }

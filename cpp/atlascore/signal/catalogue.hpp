@@ -36,7 +36,8 @@ enum class Scope : std::uint8_t { track, principal, global };
 
 // Where a signal comes from: the counters of windows, the history of inputs and answers (missing for a query
 // without a comparable input), or the evidence of a track.
-enum class Source : std::uint8_t { count, history, evidence };
+enum class Source : std::uint8_t { count, history, evidence, count_ };
+inline constexpr std::size_t source_count = static_cast<std::size_t>(Source::count_);
 
 struct SignalInfo {
     Signal id;

@@ -268,7 +268,7 @@ double HotSlab::anchor_trend() const noexcept {
 
 bool HotSlab::climbs() const noexcept {
     return std::any_of(std::begin(clusters), std::end(clusters), [](const Cluster& cluster) {
-        return shared_copy(cluster).members >= reported_members;
+        return shared_load(cluster.members) >= reported_members;
     });
 }
 

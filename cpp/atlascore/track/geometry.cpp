@@ -103,23 +103,17 @@ Head first_head(const float* x) noexcept {
 
 Turn step_from(const Head& head, const float* x, Head& next) noexcept {
     std::memcpy(next.latest, x, sizeof next.latest);
-    float length = 0, norm = 0, along = 0, before = 0;
-    for (std::size_t i = 0; i < linear_size; ++i) {
-        const float step = x[i] - head.latest[i];
-        next.direction[i] = step;
-        length += step * step;
-        norm += x[i] * x[i];
-        along += step * head.direction[i];
-        before += head.direction[i] * head.direction[i];
-    }
-    next.step = std::sqrt(length);
+    for (std::size_t i = 0; i < linear_size; ++i) next.direction[i] = x[i] - head.latest[i];
+    const auto product = [](const float* a, const float* b) { return simd::dot(a, b, linear_size); };
+    next.step = std::sqrt(product(next.direction, next.direction));
     const float scale = next.step > 0 ? 1 / next.step : 0.0f;
     for (float& value : next.direction) value *= scale;
-    const float shortest = head_precision * std::sqrt(norm);
+    const float shortest = head_precision * std::sqrt(product(x, x));
     Turn turn;
     turn.measured = next.step >= shortest && head.step >= shortest && head.step > 0 && next.step > 0;
     if (!turn.measured) return turn;
-    turn.cosine = along * scale / std::sqrt(before);
+    turn.cosine =
+        product(next.direction, head.direction) / std::sqrt(product(head.direction, head.direction));
     turn.ratio = next.step / head.step;
     return turn;
 }

@@ -141,10 +141,12 @@ std::optional<std::uint32_t> OutcomeRing::add_flags(std::uint32_t ticket, std::u
 }
 
 bool OutcomeRing::holds_digest(std::uint64_t owner, std::uint32_t digest) const noexcept {
-    const std::uint32_t last = end();
-    for (std::uint32_t ticket = first(); ticket != last; ++ticket) {
-        const std::uint64_t word = shared_load(labels[ticket % outcome_count]);
-        if (static_cast<std::uint32_t>(word) == digest && word >> 56 == tag_of(ticket, owner)) return true;
+    const std::uint32_t last = end(), count = std::min(last, static_cast<std::uint32_t>(outcome_count));
+    for (std::uint32_t at = 0; at < count; ++at) {
+        const std::uint64_t word = shared_load(labels[at]);
+        if (static_cast<std::uint32_t>(word) != digest) continue;
+        const std::uint32_t ticket = last - 1 - (last - 1 - at) % outcome_count;  // of this place
+        if (word >> 56 == tag_of(ticket, owner)) return true;
     }
     return false;
 }

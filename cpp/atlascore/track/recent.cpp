@@ -19,39 +19,65 @@ constexpr int kept_tries = 4;
 
 // --- history -------------------------------------------------------------------------------------
 
-// What of the history can be compared with a sketch: sequence words (0: not this one) of published slots of
-// its space.
+// What of the history can be compared with a sketch: bit i stands for slot i.
 struct Candidates {
     std::uint32_t sequences[history_count];
-    SlotKey keys[history_count];
-    bool copies[history_count];  // kept sketches and anchors are copies: an input counts once
-    std::size_t recent = 0;      // recent slots ever used
-    std::uint32_t distinct = 0;  // inputs
-    bool duplicate = false;      // one of them is the input itself
-};
+    std::uint64_t keys[history_count];  // SlotKey words
+    std::uint64_t comparable = 0;       // published slots of the sketch's space
+    std::uint64_t copies = 0;           // kept sketches and anchors are copies: an input counts once
+    std::size_t recent = 0;             // recent slots ever used
+    bool duplicate = false;             // one of them is the input itself
+    bool labels_differ = false;
 
-bool contains(const Candidates& c, std::size_t count, std::uint32_t digest) noexcept {
-    bool found = false;
-    for (std::size_t i = 0; i < count; ++i) found |= (c.sequences[i] != 0) & (c.keys[i].digest == digest);
-    return found;
+    bool has(std::size_t i) const noexcept { return (comparable >> i & 1) != 0; }
+    std::uint16_t label(std::size_t i) const noexcept { return static_cast<std::uint16_t>(keys[i]); }
+    std::uint32_t digest(std::size_t i) const noexcept { return static_cast<std::uint32_t>(keys[i] >> 32); }
+    std::uint32_t distinct() const noexcept {
+        return static_cast<std::uint32_t>(std::popcount(comparable & ~copies));
+    }
+};
+static_assert(history_count <= 64);
+
+// Which of the comparable slots hold an input that an earlier one of them holds.
+std::uint64_t find_copies(const Candidates& c) noexcept {
+    std::uint64_t copies = 0;
+    std::uint64_t seen = 0;  // one bit of 64 for each digest so far: most that are new need no search
+    for (std::size_t i = 0; i < c.recent; ++i) {
+        seen |= static_cast<std::uint64_t>(c.has(i)) << (c.digest(i) & 63);
+    }
+    for (std::uint64_t left = c.comparable >> first_kept << first_kept; left != 0; left &= left - 1) {
+        const auto i = static_cast<std::size_t>(std::countr_zero(left));
+        const std::uint64_t bit = std::uint64_t{1} << (c.digest(i) & 63);
+        bool copy = false;
+        for (std::size_t j = 0; (seen & bit) != 0 && j < i; ++j) copy |= c.has(j) & (c.digest(j) == c.digest(i));
+        copies |= static_cast<std::uint64_t>(copy) << i;
+        seen |= bit;
+    }
+    return copies;
 }
 
 Candidates find_candidates(const HotSlab& slab, std::uint16_t space, std::uint32_t digest) noexcept {
     Candidates c;
     c.recent = std::min<std::size_t>(shared_load(slab.recent_head), recent_count);
-    std::uint64_t seen = 0;  // one bit of 64 for each digest so far: most that are new need no search
+    const std::uint64_t wanted_space = SlotKey{.space = space}.word();
+    std::uint16_t least_label = 0xFFFF, greatest_label = 0;  // less one, 0xFFFF for none
     for (std::size_t i = 0; i < history_count; ++i) {
+        const SlotMeta& meta = slab.meta[i];
+        const std::uint32_t sequence = shared_load(meta.sequence, std::memory_order_acquire);
+        const std::uint64_t key = shared_load(meta.key, std::memory_order_acquire);
         const bool used = i < c.recent || i >= first_kept;
-        c.sequences[i] = used ? published(slab.meta[i], space) : 0;
-        c.keys[i] = key_of(slab.meta[i]);
-        c.copies[i] = false;
-        if (c.sequences[i] == 0) continue;
-        c.duplicate |= c.keys[i].digest == digest;
-        const std::uint64_t bit = std::uint64_t{1} << (c.keys[i].digest & 63);
-        c.copies[i] = i >= first_kept && (seen & bit) != 0 && contains(c, i, c.keys[i].digest);
-        seen |= bit;
-        c.distinct += !c.copies[i];
+        const bool fits = used & (sequence != 0) & (sequence % 2 == 0) &
+                          ((key & SlotKey::space_bits) == wanted_space);
+        c.sequences[i] = sequence;
+        c.keys[i] = key;
+        c.comparable |= static_cast<std::uint64_t>(fits) << i;
+        c.duplicate |= fits & (static_cast<std::uint32_t>(key >> 32) == digest);
+        const auto label = static_cast<std::uint16_t>(fits ? key : 0);
+        least_label = std::min(least_label, static_cast<std::uint16_t>(label - 1));
+        greatest_label = std::max(greatest_label, label);
     }
+    c.labels_differ = greatest_label != 0 && greatest_label - 1 != least_label;
+    if (!c.duplicate) c.copies = find_copies(c);
     return c;
 }
 
@@ -60,7 +86,7 @@ void measure(const HotSlab& slab, const Sketch& sketch, const Candidates& c, flo
     raw_distances(sketch, slab.rows, c.recent, raws);
     raw_distances(sketch, slab.rows + first_kept, history_count - first_kept, raws + first_kept);
     for (std::size_t i = 0; i < history_count; ++i) {
-        if (c.sequences[i] == 0) raws[i] = std::numeric_limits<float>::infinity();
+        if (!c.has(i)) raws[i] = std::numeric_limits<float>::infinity();
     }
 }
 
@@ -78,9 +104,8 @@ int find_nearest(const HotSlab& slab, std::uint64_t owner, const Sketch& sketch,
             raw_distances(sketch, &whole, 1, &again);
             if (std::abs(again - raws[best]) <= 1e-4f * raws[best]) return static_cast<int>(best);
         }
-        c.sequences[best] = 0;
+        c.comparable &= ~(std::uint64_t{1} << best);
         raws[best] = std::numeric_limits<float>::infinity();
-        --c.distinct;
     }
 }
 
@@ -90,22 +115,11 @@ constexpr std::size_t bracket_neighbours = 4;
 // Two steps that are each within 8.1 degrees of a third are within 16.2 of each other.
 constexpr float bracket_filter = 0.955f;
 
-bool labels_differ(const Candidates& c) noexcept {
-    std::uint16_t first = 0;
-    bool differ = false;
-    for (std::size_t i = 0; i < history_count; ++i) {
-        const std::uint16_t label = c.sequences[i] != 0 ? c.keys[i].label : std::uint16_t{0};
-        differ |= label != 0 && first != 0 && label != first;
-        if (first == 0) first = label;
-    }
-    return differ;
-}
-
 // The four nearest inputs, nearest first; fewer when there are fewer.
 std::size_t nearest_four(const Candidates& c, const float* raws, std::size_t* out) noexcept {
     std::size_t count = 0;
     for (std::size_t i = 0; i < history_count; ++i) {
-        if (c.sequences[i] == 0 || c.copies[i]) continue;
+        if (((c.comparable & ~c.copies) >> i & 1) == 0) continue;
         if (count == bracket_neighbours && !(raws[i] < raws[out[count - 1]])) continue;
         std::size_t at = count < bracket_neighbours ? count++ : count - 1;
         for (; at > 0 && raws[i] < raws[out[at - 1]]; --at) out[at] = out[at - 1];
@@ -140,7 +154,7 @@ struct BracketSearch {
 BracketSearch find_bracket(const HotSlab& slab, const Sketch& sketch, const Candidates& c, const float* raws,
                            Observation& o) noexcept {
     BracketSearch search;
-    if (!labels_differ(c)) return search;
+    if (!c.labels_differ) return search;
     const float* x = sketch.linear;
     const float shortest = history_precision * std::sqrt(simd::dot(x, x, linear_size));
     const float least = std::max(shortest * shortest, std::numeric_limits<float>::min());
@@ -150,7 +164,7 @@ BracketSearch find_bracket(const HotSlab& slab, const Sketch& sketch, const Cand
     float along[bracket_neighbours] = {}, lengths[bracket_neighbours] = {};
     std::uint16_t labels[bracket_neighbours] = {};
     for (std::size_t j = 0; j < neighbours; ++j) {
-        labels[j] = c.keys[nearest[j]].label;
+        labels[j] = c.label(nearest[j]);
         if (labels[j] == 0 || raws[nearest[j]] < least) continue;
         peek_linear(slab, nearest[j], steps[j]);
         for (std::size_t i = 0; i < linear_size; ++i) steps[j][i] = x[i] - steps[j][i];
@@ -162,8 +176,8 @@ BracketSearch find_bracket(const HotSlab& slab, const Sketch& sketch, const Cand
     four_products(steps[0], slab.rows + first_kept, history_count - first_kept, products[first_kept]);
     std::size_t best = bracket_neighbours;  // the bracket that is kept: of the nearest j, with the nearest k
     for (std::size_t k = 0; k < history_count; ++k) {
-        const std::uint16_t label = c.keys[k].label;
-        if (c.sequences[k] == 0 || label == 0) continue;
+        const std::uint16_t label = c.label(k);
+        if (!c.has(k) || label == 0) continue;
         const bool far_enough = raws[k] >= least;
         const float length = bracket_filter * std::sqrt(raws[k]);
         unsigned passing = 0, opposite = 0, resolved = 0;
@@ -398,9 +412,9 @@ Observation HotSlab::observe(const Sketch& sketch, const ModelReferences& refere
     if (o.nearest_slot >= 0) {
         const auto at = static_cast<std::size_t>(o.nearest_slot);
         o.nearest_sequence = candidates.sequences[at];
-        o.neighbour = candidates.keys[at].digest;
+        o.neighbour = candidates.digest(at);
         o.compared = true;
-        o.entries = candidates.distinct;
+        o.entries = candidates.distinct();
         o.distance = distance_of(sketch, raws[at]);
         const Reading reading = references.read(sketch, o.distance, o.entries);
         o.survival = reading.survival;

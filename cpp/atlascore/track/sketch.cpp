@@ -50,10 +50,16 @@ class LinearSketch {
     alignas(64) float sums_[2 * linear_size] = {};
 };
 
-base::Digest128 digest_floats(const float* x, std::size_t count, std::uint64_t seed) noexcept {
+// False when a value is not finite.
+bool digest_floats(const float* x, std::size_t count, std::uint64_t seed, base::Digest128& out) noexcept {
     static_assert(std::endian::native == std::endian::little,
                   "the canonical bytes of floats are little-endian");
-    if (!simd::check_floats(x, count).negative_zero) return wide_digest(x, count * sizeof(float), seed);
+    const simd::FloatCheck check = simd::check_floats(x, count);
+    if (!check.finite) return false;
+    if (!check.negative_zero) {
+        out = wide_digest(x, count * sizeof(float), seed);
+        return true;
+    }
     XXH3_state_t state;
     XXH3_INITSTATE(&state);
     XXH3_128bits_reset_withSeed(&state, seed);
@@ -64,7 +70,8 @@ base::Digest128 digest_floats(const float* x, std::size_t count, std::uint64_t s
         XXH3_128bits_update(&state, folded, some * sizeof(float));
     }
     const XXH128_hash_t h = XXH3_128bits_digest(&state);
-    return {h.low64, h.high64};
+    out = {h.low64, h.high64};
+    return true;
 }
 
 // The mean over the area of one pooled cell along one axis: whole input positions and two partial ones.
@@ -154,21 +161,25 @@ bool all_finite(const float* x, std::size_t count) noexcept {
     return simd::check_floats(x, count).finite;
 }
 
-void sketch_dense(const float* x, std::size_t width, const Scale& scale, std::uint64_t seed,
+bool sketch_dense(const float* x, std::size_t width, const Scale& scale, std::uint64_t seed,
                   Sketch& out) noexcept {
     clear(out, SketchKind::dense);
     out.width = static_cast<std::uint32_t>(width);
     out.epoch = scale.epoch;
-    out.digest = digest_floats(x, width, seed);
-    if (width <= linear_size) return simd::scale_values(x, width, affine(scale, 0), out.linear);
+    if (!digest_floats(x, width, seed, out.digest)) return false;
+    if (width <= linear_size) {
+        simd::scale_values(x, width, affine(scale, 0), out.linear);
+        return true;
+    }
     LinearSketch sketch(seed);
     for (std::size_t at = 0; at < width; at += features_at_once) {
         sketch.add(x + at, std::min(features_at_once, width - at), affine(scale, at));
     }
     sketch.finish(out.linear);
+    return true;
 }
 
-void sketch_image(const float* x, std::size_t height, std::size_t width, std::size_t channels,
+bool sketch_image(const float* x, std::size_t height, std::size_t width, std::size_t channels,
                   const Scale& scale, std::uint64_t seed, Sketch& out) noexcept {
     const std::size_t count = height * width * channels;
     if (height <= pooled_side && width <= pooled_side) return sketch_dense(x, count, scale, seed, out);
@@ -176,8 +187,9 @@ void sketch_image(const float* x, std::size_t height, std::size_t width, std::si
     out.width =
         static_cast<std::uint32_t>(std::min(height, pooled_side) * std::min(width, pooled_side) * channels);
     out.epoch = scale.epoch;
-    out.digest = digest_floats(x, count, seed);
+    if (!digest_floats(x, count, seed, out.digest)) return false;
     sketch_pooled(x, {height, width, channels}, scale, seed, out);
+    return true;
 }
 
 void sketch_text(std::string_view text, std::uint64_t seed, TextScratch& scratch, Sketch& out) noexcept {

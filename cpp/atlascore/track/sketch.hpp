@@ -62,15 +62,15 @@ struct Sketch {
 // True when no value is NaN or infinite. About 0.05 ns a value in cache.
 bool all_finite(const float* x, std::size_t count) noexcept;
 
-// One vector of `width` finite features. Features beyond the ends of the scale's arrays are the caller's
-// error.
-void sketch_dense(const float* x, std::size_t width, const Scale& scale, std::uint64_t seed,
+// One vector of `width` features. False when one of them is NaN or infinite; then `out` has no meaning.
+// Features beyond the ends of the scale's arrays are the caller's error.
+bool sketch_dense(const float* x, std::size_t width, const Scale& scale, std::uint64_t seed,
                   Sketch& out) noexcept;
 
 // One image or tensor, channels last: more than 32 rows or columns are area-averaged down to 32 first, which
 // removes 8-bit noise and keeps perturbations. The scale's arrays, where given, have height * width *
 // channels values.
-void sketch_image(const float* x, std::size_t height, std::size_t width, std::size_t channels,
+bool sketch_image(const float* x, std::size_t height, std::size_t width, std::size_t channels,
                   const Scale& scale, std::uint64_t seed, Sketch& out) noexcept;
 
 // Any bytes; invalid UTF-8 reads as U+FFFD. `scratch` belongs to the calling thread.

@@ -12,11 +12,17 @@ namespace {
 template <class Row>
 constexpr std::size_t words_in = sizeof(Row::words) / sizeof(std::uint64_t);
 
-// Not over cluster and label, which are known later.
+// Not over cluster and label, which are known later. In pieces that the hash takes without its set-up for
+// long inputs.
 template <class Row>
 std::uint32_t check_of(const Row& content, const SlotKey& key, std::uint64_t owner) noexcept {
-    const std::uint64_t seed = base::mix64(owner, std::uint64_t{key.digest} << 32 | key.space);
-    return static_cast<std::uint32_t>(base::hash64(content.words, sizeof content.words, seed));
+    constexpr std::size_t piece = 28;  // words
+    std::uint64_t hash = base::mix64(owner, std::uint64_t{key.digest} << 32 | key.space);
+    for (std::size_t at = 0; at < words_in<Row>; at += piece) {
+        const std::size_t count = std::min(piece, words_in<Row> - at);
+        hash = base::hash64(content.words + at, count * sizeof(std::uint64_t), hash);
+    }
+    return static_cast<std::uint32_t>(hash);
 }
 
 // Acquire loads keep the sequence word's second reading behind them; release stores keep the first writing

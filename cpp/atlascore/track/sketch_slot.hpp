@@ -38,6 +38,8 @@ struct SlotKey {
     std::uint8_t cluster = 0;  // 1..7: of near pairs (climb.hpp); 0 none
     std::uint16_t label = 0;   // of the answer, hashed; 0 not known
 
+    static constexpr std::uint64_t space_bits = std::uint64_t{0x1FFF} << 19;
+
     static SlotKey of(std::uint64_t word) noexcept {
         return {static_cast<std::uint32_t>(word >> 32), static_cast<std::uint16_t>(word >> 19 & 0x1FFF),
                 static_cast<std::uint8_t>(word >> 16 & 7), static_cast<std::uint16_t>(word)};

@@ -240,16 +240,15 @@ bool TrackTable::saved_evidence(const Track& track, std::uint64_t* out) const no
     return form_.unpack(packed, track.slot.generation, out);
 }
 
-void TrackTable::evidence(const Track& track, std::span<std::uint64_t, evidence_words> out) const noexcept {
-    std::fill(out.begin(), out.end(), 0);
+bool TrackTable::evidence(const Track& track, std::span<std::uint64_t, evidence_words> out) const noexcept {
     const HotTrack* slab = hot(track.hot);
-    if (slab == nullptr) {
-        saved_evidence(track, out.data());
-        return;
-    }
+    if (slab == nullptr) return saved_evidence(track, out.data());
+    std::uint64_t any = 0;
     for (std::size_t i = 0; i < evidence_words; ++i) {
         out[i] = relaxed(const_cast<std::uint64_t&>(slab->evidence[i]));
+        any |= out[i];
     }
+    return any != 0;
 }
 
 bool TrackTable::promoted(const Track& track) const noexcept {

@@ -41,17 +41,16 @@ static_assert(history_count <= 64);
 // Which of the comparable slots hold an input that an earlier one of them holds.
 std::uint64_t find_copies(const Candidates& c) noexcept {
     std::uint64_t copies = 0;
-    std::uint64_t seen = 0;  // one bit of 64 for each digest so far: most that are new need no search
-    for (std::size_t i = 0; i < c.recent; ++i) {
-        seen |= static_cast<std::uint64_t>(c.has(i)) << (c.digest(i) & 63);
-    }
-    for (std::uint64_t left = c.comparable >> first_kept << first_kept; left != 0; left &= left - 1) {
+    // Per lower 8 bits of a digest the last slot that has them, plus one: most that are new need no search.
+    std::uint8_t last[256] = {};
+    for (std::uint64_t left = c.comparable; left != 0; left &= left - 1) {
         const auto i = static_cast<std::size_t>(std::countr_zero(left));
-        const std::uint64_t bit = std::uint64_t{1} << (c.digest(i) & 63);
+        std::uint8_t& before = last[c.digest(i) & 255];
         bool copy = false;
-        for (std::size_t j = 0; (seen & bit) != 0 && j < i; ++j) copy |= c.has(j) & (c.digest(j) == c.digest(i));
+        for (std::size_t j = 0; i >= first_kept && j < before; ++j)
+            copy |= c.has(j) & (c.digest(j) == c.digest(i));
         copies |= static_cast<std::uint64_t>(copy) << i;
-        seen |= bit;
+        before = static_cast<std::uint8_t>(i + 1);
     }
     return copies;
 }
@@ -81,23 +80,22 @@ Candidates find_candidates(const HotSlab& slab, std::uint16_t space, std::uint32
     return c;
 }
 
-// Raw distances to all candidates; infinite for what is none.
+// Raw distances to all candidates; what is none gets any number.
 void measure(const HotSlab& slab, const Sketch& sketch, const Candidates& c, float* raws) noexcept {
     raw_distances(sketch, slab.rows, c.recent, raws);
     raw_distances(sketch, slab.rows + first_kept, history_count - first_kept, raws + first_kept);
-    for (std::size_t i = 0; i < history_count; ++i) {
-        if (!c.has(i)) raws[i] = std::numeric_limits<float>::infinity();
-    }
 }
 
 // The nearest candidate whose stored sketch is whole, and that sketch; -1 when there is none. Torn ones are
 // struck off the candidates.
-int find_nearest(const HotSlab& slab, std::uint64_t owner, const Sketch& sketch, Candidates& c, float* raws,
-                 SlotRow& whole) noexcept {
-    while (true) {
-        const float* nearest = std::min_element(raws, raws + history_count);
-        const auto best = static_cast<std::size_t>(nearest - raws);
-        if (std::isinf(*nearest)) return -1;
+int find_nearest(const HotSlab& slab, std::uint64_t owner, const Sketch& sketch, Candidates& c,
+                 const float* raws, SlotRow& whole) noexcept {
+    while (c.comparable != 0) {
+        auto best = static_cast<std::size_t>(std::countr_zero(c.comparable));
+        for (std::uint64_t left = c.comparable; left != 0; left &= left - 1) {
+            const auto i = static_cast<std::size_t>(std::countr_zero(left));
+            best = raws[i] < raws[best] ? i : best;
+        }
         if (read_slot(slab.meta[best], slab.rows[best], c.sequences[best], owner, whole)) {
             // Whole now need not have been whole when it was measured: a late writer can finish in between.
             float again;
@@ -105,8 +103,8 @@ int find_nearest(const HotSlab& slab, std::uint64_t owner, const Sketch& sketch,
             if (std::abs(again - raws[best]) <= 1e-4f * raws[best]) return static_cast<int>(best);
         }
         c.comparable &= ~(std::uint64_t{1} << best);
-        raws[best] = std::numeric_limits<float>::infinity();
     }
+    return -1;
 }
 
 // --- lines ---------------------------------------------------------------------------------------

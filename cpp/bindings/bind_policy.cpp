@@ -75,11 +75,24 @@ void set_scale(policy::Model& model, const std::vector<float>& centers, const st
     model.scale_epoch = static_cast<std::uint32_t>(hash) | 0x40000000u;
 }
 
+// A step of 0 stands for no grid.
+void set_grid(policy::Model& model, const std::vector<float>& origins, const std::vector<float>& steps) {
+    if (std::all_of(steps.begin(), steps.end(), [](float step) { return step == 0; })) return;
+    model.grid_origins = origins;
+    model.grid_steps = steps;
+    for (const float step : steps) {
+        if (!(step >= 0) || !std::isfinite(step))
+            throw base::Error("a declared grid must have a step of at least 0 that is finite");
+        model.grid_inverses.push_back(step == 0 ? 0.0f : 1.0f / step);
+    }
+}
+
 policy::Model model_of(const py::dict& entry) {
     policy::Model model;
     model.pattern = py::cast<std::string>(entry["pattern"]);
     model.modality = modality_of(entry["modality"]);
     model.shape = list_of<std::uint32_t>(entry["shape"]);
+    set_grid(model, list_of<float>(entry["grid_origins"]), list_of<float>(entry["grid_steps"]));
     if (entry["features"].is_none()) {
         set_scale(model, list_of<float>(entry["center"]), list_of<float>(entry["scale"]));
         return model;

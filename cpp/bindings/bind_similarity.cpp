@@ -396,6 +396,7 @@ class SimilarityReplay {
         const track::Wanted wanted{.lines = true, .sparse = true};
         const track::Observation o = slab->observe(sketch, *references_, now, wanted, &head);
         const track::WindowSummary summary = slab->summary(now, window_, &o);
+        const track::Location where = references_->locate(sketch);
         slab->commit(sketch, o, now, slab->take_tickets(1), &head);
         references_->update(sketch, tag(principal), now);
         py::dict result;
@@ -408,6 +409,8 @@ class SimilarityReplay {
         result["score"] = summary.similarity_score;
         result["near_ratio"] = summary.near_ratio;
         result["duplicate_ratio"] = summary.duplicate_ratio;
+        result["rank"] = where.known ? where.rank : track::no_place;
+        result["far"] = where.far;
         return result;
     }
 

@@ -33,6 +33,7 @@ Readings of the specification
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +53,7 @@ NON_ZERO = 1e-3  # scaled units
 BISECTED_COORDINATES = 2
 PROBABILITY_TOLERANCE = 1e-3
 LOW_MARGIN = 0.2
-VARIANCE_FLOOR = 1e-6
+LEAST_DEVIATION = 0.1
 TRACK_CLUSTERS = 4
 CLIMB_MEMBERS = 4
 STORAGE_PRECISION = 2.0**-10  # distances that differ by less are equal
@@ -256,9 +257,37 @@ def low_margin(scores: Sequence[float], tenth_percentile: float) -> bool | None:
 
 
 def energy(sketch: Vector, mean: Vector, variance: Vector) -> float:
-    """Mean over the 64 coordinates of the squared deviation in units of the model's variance."""
+    """Mean over the 64 coordinates of the squared deviation in units of the model's variance; a coordinate's spread
+    counts as a tenth of the typical one at least."""
     deviation = np.asarray(sketch, np.float64) - np.asarray(mean, np.float64)
-    return float((deviation**2 / np.maximum(np.asarray(variance, np.float64), VARIANCE_FLOOR)).mean())
+    spread = np.sqrt(np.asarray(variance, np.float64))
+    typical = math.sqrt(float((spread**2).mean()))
+    return float(((deviation / np.maximum(spread, max(LEAST_DEVIATION * typical, 1e-6))) ** 2).mean())
+
+
+@dataclass(frozen=True)
+class Manifold:
+    """Where a model's ordinary inputs lie, from its reservoir of sketches (of 4 at most per principal)."""
+
+    mean: Vector
+    variance: Vector
+    energies: tuple[float, ...]
+    p99: float
+    off_grid: float  # mean off-grid share; 1 when known of fewer than 64
+
+
+def manifold(sketches: Sequence[Vector], off_grid: Sequence[float | None]) -> Manifold | None:
+    """Nothing below 64 sketches. The 4 largest energies are left out, and the largest twentieth (4 at least) of the
+    off-grid shares."""
+    if len(sketches) < 64:
+        return None
+    points = np.asarray(sketches, np.float64)
+    mean, variance = points.mean(axis=0), points.var(axis=0)
+    energies = sorted(energy(point, mean, variance) for point in points)[:-4]
+    known = sorted(share for share in off_grid if share is not None)
+    kept = known[: len(known) - max(4, len(known) // 20)]
+    usual = sum(kept) / len(kept) if len(known) >= 64 else 1.0
+    return Manifold(mean, variance, tuple(energies), float(np.percentile(energies, 99)), usual)
 
 
 def manifold_rank(value: float, energies: Sequence[float]) -> float:
@@ -288,7 +317,8 @@ def off_grid(x: np.float32, origin: float, step: float) -> bool:
     if step == 0:
         return False
     place = (float(x) - float(origin)) / float(step)
-    tolerance = max(1e-3, float(np.spacing(np.abs(x))) / float(step))
+    finest = max(abs(float(x)), abs(float(x) - float(origin))) * 2.0**-23
+    tolerance = max(1e-3, finest / float(step))
     return abs(place - round(place)) > tolerance
 
 

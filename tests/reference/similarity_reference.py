@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xxhash
+from tests.reference import geometry_reference as geometry
 
 Floats = npt.NDArray[np.float32]
 MASK = 2**64 - 1
@@ -287,6 +288,9 @@ class References:
 
     def __init__(self) -> None:
         self.reservoir: list[Entry | None] = [None] * 256
+        self.manifold: geometry.Manifold | None = None
+        self.space: Any = None  # of the manifold
+        self.changed = 0  # entries since the manifold was made
         self.restart(None)
 
     def restart(self, like: Sketch | None) -> None:
@@ -351,7 +355,26 @@ class References:
             who.samples += 1
         who.updates += 1
         who.seconds = int(now)
-        self.enter(sketch, principal, now, alone)
+        if self.enter(sketch, principal, now, alone):
+            self.renew(sketch)
+
+    def renew(self, sketch: Sketch) -> None:
+        """The manifold is made anew when an eighth of the entries has changed."""
+        self.changed += 1
+        entries = [entry for entry in self.reservoir if entry is not None]
+        if sketch.text or len(entries) < 64 or self.changed < len(entries) // 8:
+            return
+        same = [entry.sketch for entry in entries if entry.sketch.space == sketch.space and entry.place < 4]
+        self.manifold = geometry.manifold([np.asarray(each.stored, np.float64) for each in same], [])
+        self.space, self.changed = sketch.space, 0
+
+    def locate(self, sketch: Sketch) -> tuple[float, bool]:
+        """Manifold rank, NaN when there is none to compare with; and whether the input is far."""
+        known = self.manifold
+        if known is None or sketch.text or self.space != sketch.space:
+            return math.nan, False
+        energy = geometry.energy(sketch.query, known.mean, known.variance)
+        return geometry.manifold_rank(energy, known.energies), geometry.far(energy, known.p99)
 
     def strangers(self, sketch: Sketch, principal: int, now: float, alone: bool) -> Iterator[Sketch]:
         start = sketch.digest[1] % 16 * 16
@@ -370,18 +393,19 @@ class References:
             return self.own_pairs
         return len(self.samples) >= 1000 or who.samples < 125
 
-    def enter(self, sketch: Sketch, principal: int, now: float, alone: bool) -> None:
+    def enter(self, sketch: Sketch, principal: int, now: float, alone: bool) -> bool:
         place = (sketch.digest[1] >> 8) % (64 if alone else 4)
         refresh = 7200 if alone else 60
         mine = Entry(sketch, principal, place, now)
         for at, entry in enumerate(self.reservoir):
             if entry is not None and (entry.principal, entry.place) == (principal, place):
-                if entry.sketch.space != sketch.space or now - entry.time >= refresh:
+                stale = bool(entry.sketch.space != sketch.space or now - entry.time >= refresh)
+                if stale:
                     self.reservoir[at] = mine
-                return
+                return stale
         if None in self.reservoir:
             self.reservoir[self.reservoir.index(None)] = mine
-            return
+            return True
 
         def staleness(at: int) -> float:
             entry = self.reservoir[at]
@@ -390,8 +414,10 @@ class References:
             return priority(entry.principal, entry.place) + max(0.0, now - entry.time) / DAY + 1e9 * useless
 
         worst = max(range(256), key=staleness)
-        if staleness(worst) > priority(principal, place):
+        taken = staleness(worst) > priority(principal, place)
+        if taken:
             self.reservoir[worst] = mine
+        return taken
 
 
 def priority(principal: int, place: int) -> float:
@@ -410,6 +436,7 @@ class Replay:
         track = self.tracks.setdefault(principal, Track())
         seen = track.observe(sketch, self.references)
         score, near, duplicates = track.summary(now, self.window, seen.outcome(sketch, now))
+        rank, far = self.references.locate(sketch)
         track.commit(sketch, seen, now)
         self.references.update(sketch, tag, now)
         return {
@@ -422,6 +449,8 @@ class Replay:
             "score": score,
             "near_ratio": near,
             "duplicate_ratio": duplicates,
+            "rank": rank,
+            "far": far,
         }
 
     def text(self, principal: str, tag: int, text: str, now: float) -> dict[str, Any]:

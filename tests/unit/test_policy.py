@@ -75,7 +75,12 @@ def test_the_shipped_policy_watches_all_and_acts_on_evidence():
     for response in act:
         titles[response["action"]] |= {rules[i].title for i in response["rules"]}
     assert titles == {
-        "CONSTRAIN": {"Decision Boundary Attack", "Coordinate Probing", "Score Hill Climbing"},
+        "CONSTRAIN": {
+            "Decision Boundary Attack",
+            "Coordinate Probing",
+            "Score Hill Climbing",
+            "Inputs Outside the Data",
+        },
         "BLOCK": {"Confirmed Decision Boundary Attack"},
     }
     # No refusal of a single query tells how near is too near.
@@ -366,17 +371,15 @@ models:
         "*",
     ]
     assert (digits["classes"], digits["labels"], digits["shape"]) == (10, None, [28, 28, 1])
-    assert (digits["center"], digits["scale"], digits["grid"]) == ([0.0], [1.0], 255)
+    assert (digits["center"], digits["scale"]) == ([0.0], [1.0])
+    assert (digits["grid_origins"], digits["grid_steps"]) == ([0.0], [1 / 255])
+    assert photos["grid_steps"] == rest["grid_steps"] == [0.0]
     assert photos["center"] == [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]
     assert photos["scale"] == [4.0, 5.0, 6.0, 4.0, 5.0, 6.0]
     assert (fraud["classes"], fraud["labels"], fraud["modality"]) == (2, ["legit", "fraud"], "row")
     amount, country = fraud["features"]
-    assert (amount["kind"], amount["center"], amount["scale"], amount["decimals"]) == (
-        "numeric",
-        10.0,
-        40.0,
-        2,
-    )
+    assert (amount["kind"], amount["center"], amount["scale"]) == ("numeric", 10.0, 40.0)
+    assert (fraud["grid_origins"], fraud["grid_steps"]) == ([0.0, 0.0], [0.01, 0.0])
     assert (country["kind"], country["categories"], country["scale"]) == ("categorical", 249, None)
     assert (rest["kind"], rest["modality"]) == ("llm", "text")
 
@@ -391,6 +394,14 @@ models:
         ("mode:", "mode: expected one value, found nothing"),
         ("nam: x", 'unknown key "nam"; did you mean "name"?'),
         ("models: 5", "models: expected a mapping, found a single value"),
+        (
+            "models: {a: {input: {modality: vector, grid: 255}}}",
+            'models.a.input.grid: a grid divides a range, and there is no "range"; declare range: [low, high]',
+        ),
+        (
+            "models: {a: {input: {modality: vector, range: [0, 1], grid: 255, decimals: 2}}}",
+            'models.a.input.decimals: both "grid" and "decimals"; keep one of them',
+        ),
         ("principal: {from: cookie.a}", 'principal.from: "cookie.a" is not a source; use header.NAME'),
         ("principal: {from: body}", 'principal.from: "body" is not a source'),
         ("principal: {address: {header: x-real-ip}}", '"header" needs "trusted_proxies"'),

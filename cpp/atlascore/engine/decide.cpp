@@ -17,6 +17,8 @@ namespace {
 
 // Below this width people change one column of a row after the other.
 constexpr std::size_t form_width = 32;
+// Share of values off the grid from which an input was made up.
+constexpr float telling_share = 0.1f;
 // evidence.total from which a track is kept for what speaks against it.
 constexpr double suspicion = 1.0;
 
@@ -29,7 +31,7 @@ bool is_continuous(const event::Input& input) noexcept {
 track::Wanted wanted_of(const Binding& binding, const event::Input& input) noexcept {
     track::Wanted wanted = binding.wanted;
     if (input.kind == event::InputKind::row && input.width < form_width) wanted.sparse = false;
-    if (!is_continuous(input)) wanted = {};
+    if (!is_continuous(input)) wanted.lines = wanted.sparse = false;
     return wanted;
 }
 
@@ -40,6 +42,8 @@ evidence::Observations observations_of(const Observation& o) noexcept {
     if (o.halving_observed && !(o.halving && o.explained)) seen.add(Component::halving, o.halving);
     if (o.between_observed && !(o.between && o.explained)) seen.add(Component::collinear_flip, o.between);
     if (o.sparse_observed) seen.add(Component::new_coordinate, o.new_coordinate);
+    if (o.placed) seen.add(Component::far, o.far);
+    if (o.on_grid_model && !std::isnan(o.off_grid)) seen.add(Component::off_grid, o.off_grid > telling_share);
     return seen;
 }
 
@@ -198,6 +202,17 @@ Fault Engine::make_sketch(const Pass& pass, std::size_t row, track::Sketch& sket
     return finite ? Fault::none : Fault::values;
 }
 
+Observation Engine::observe(const Pass& pass, std::size_t row, const track::Sketch& sketch,
+                            const track::HotSlab& history, const track::Wanted& wanted) noexcept {
+    const track::ModelReferences& references = *pass.binding.references;
+    Observation seen = history.observe(sketch, references, pass.track.newest, wanted, &pass.thread.head);
+    if (!(wanted.place || wanted.grid) || !seen.comparable || seen.duplicate) return seen;
+    seen.place(
+        wanted.place ? references.locate(sketch) : track::Location{},
+        wanted.grid ? off_grid_share(pass.query.input, row, pass.binding.route.model) : track::no_place);
+    return seen;
+}
+
 // The sketch of the input and what it is to the track's history. A track gets its hot slab here.
 Fault Engine::read_input(Pass& pass) noexcept {
     const event::Input& input = pass.query.input;
@@ -226,8 +241,7 @@ Fault Engine::read_input(Pass& pass) noexcept {
     pass.hot = tracks_.hot(pass.track.hot);
     pass.sketch = &sketch;
     if (pass.hot == nullptr) return Fault::none;
-    pass.observation = pass.hot->similarity.observe(sketch, *pass.binding.references, pass.track.newest,
-                                                    wanted_of(pass.binding, input), &pass.thread.head);
+    pass.observation = observe(pass, 0, sketch, pass.hot->similarity, wanted_of(pass.binding, input));
     pass.history = &pass.hot->similarity;
     pass.observed = observations_of(pass.observation);
     evidence::update_private(pass.evidence, pass.observed, pass.track.newest);
@@ -251,8 +265,7 @@ void Engine::observe_batch(Pass& pass) noexcept {
     const track::Wanted wanted = wanted_of(pass.binding, pass.query.input);
     for (std::size_t i = 0; i < std::min(rows, sequence_rows); ++i) {
         make_sketch(pass, sequence_row(i, rows), sketch);
-        const Observation seen =
-            copy.observe(sketch, *pass.binding.references, pass.track.newest, wanted, &pass.thread.head);
+        const Observation seen = observe(pass, sequence_row(i, rows), sketch, copy, wanted);
         copy.commit(sketch, seen, pass.query.now, copy.take_tickets(1), head_of(pass));
         evidence::update_private(pass.evidence, observations_of(seen), pass.track.newest);
         pass.has_evidence = true;
@@ -410,9 +423,9 @@ void Engine::commit_input(Pass& pass) noexcept {
     // A track under constraint or suspicion does not teach the model what is ordinary.
     const bool teaches = pass.decision.would < Action::constrain;
     const bool learns_scale = teaches && pass.binding.learns_scale && !references.scale_frozen();
-    const auto learn = [&](const track::Sketch& sketch, std::size_t row) {
+    const auto learn = [&](const track::Sketch& sketch, std::size_t row, float off_grid) {
         if (!teaches) return;
-        references.update(sketch, pass.principal_tag | 1, pass.track.newest);
+        references.update(sketch, pass.principal_tag | 1, pass.track.newest, off_grid);
         if (learns_scale && input.values != nullptr) {
             references.learn_scale(input.values + row * input.width, input.width, pass.principal_tag | 1,
                                    sketch_seed_, *pass.binding.scale_sample);
@@ -426,7 +439,7 @@ void Engine::commit_input(Pass& pass) noexcept {
     if (pass.sketch != nullptr) {
         history.commit(*pass.sketch, pass.observation, pass.query.now, pass.decision.ticket, head_of(pass));
         add_evidence(pass.track, *pass.hot, pass.observed, pass.track.newest);
-        learn(*pass.sketch, 0);
+        learn(*pass.sketch, 0, pass.observation.off_grid);
         return;
     }
     track::Sketch& sketch = pass.thread.sketches[0];
@@ -434,11 +447,10 @@ void Engine::commit_input(Pass& pass) noexcept {
     for (std::uint32_t i = 0; i < remembered; ++i) {
         const std::size_t row = sequence_row(i, input.rows);
         make_sketch(pass, row, sketch);
-        const Observation seen =
-            history.observe(sketch, references, pass.track.newest, wanted, &pass.thread.head);
+        const Observation seen = observe(pass, row, sketch, history, wanted);
         history.commit(sketch, seen, pass.query.now, pass.decision.ticket + i, head_of(pass));
         add_evidence(pass.track, *pass.hot, observations_of(seen), pass.track.newest);
-        learn(sketch, row);
+        learn(sketch, row, seen.off_grid);
     }
 }
 

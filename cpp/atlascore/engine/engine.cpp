@@ -64,6 +64,9 @@ void note_reads(Binding& binding, signal::Signal s) {
     const bool lines =
         s == Signal::evidence_line_search || s == Signal::halving_hits || s == Signal::collinear_flips;
     const bool sparse = s == Signal::evidence_coordinate || s == Signal::sparse_probe_coordinates;
+    const bool synthetic = s == Signal::evidence_synthetic;
+    binding.wanted.place |= synthetic || s == Signal::manifold_rank;
+    binding.wanted.grid |= synthetic || s == Signal::off_grid_ratio;
     binding.wanted.lines |= all || lines;
     binding.wanted.sparse |= all || sparse;
     // Lines are between labels, and scores are climbed.

@@ -245,6 +245,8 @@ class Engine {
                       const evidence::Observations& seen, double now) noexcept;
     bool tell_history(const Binding& binding, const Decision& decision, const track::TrackTable::Track& track,
                       const Answer& answer) noexcept;
+    static track::Observation observe(const Pass& pass, std::size_t row, const track::Sketch& sketch,
+                                      const track::HotSlab& history, const track::Wanted& wanted) noexcept;
     Fault make_sketch(const Pass& pass, std::size_t row, track::Sketch& sketch) const noexcept;
     void finish(Pass& pass) noexcept;
     void write_log(Pass& pass) noexcept;

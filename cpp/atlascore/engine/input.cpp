@@ -6,6 +6,7 @@
 
 #include "atlascore/base/hash.hpp"
 #include "atlascore/engine/thread_state.hpp"
+#include "atlascore/simd/kernels.hpp"
 
 namespace atlascore::engine {
 namespace {
@@ -67,6 +68,18 @@ track::Scale scale_of(const policy::Model* model, const track::ModelReferences* 
         }
     }
     return references != nullptr ? references->learned_scale(width) : track::Scale{};
+}
+
+float off_grid_share(const event::Input& input, std::size_t row, const policy::Model* model) noexcept {
+    if (model == nullptr || model->grid_inverses.empty() || input.values == nullptr || input.width == 0)
+        return track::no_grid;
+    const std::size_t given = model->grid_inverses.size();
+    if (given != 1 && given != input.width) return track::no_grid;
+    const auto each = [&](const std::vector<float>& values) { return given > 1 ? values.data() : nullptr; };
+    const simd::Grid grid{each(model->grid_origins), each(model->grid_steps), each(model->grid_inverses),
+                          model->grid_origins[0],    model->grid_steps[0],    model->grid_inverses[0]};
+    const std::size_t off = simd::count_off_grid(input.values + row * input.width, input.width, grid);
+    return static_cast<float>(off) / static_cast<float>(input.width);
 }
 
 bool sketch_input(const event::Input& input, std::size_t index, const policy::Model* model,

@@ -19,6 +19,9 @@ inline constexpr std::size_t column_limit = 4096;
 track::Scale scale_of(const policy::Model* model, const track::ModelReferences* references,
                       std::size_t width) noexcept;
 
+// Share of a row's values that are off the declared grid; NaN when none is declared for this width.
+float off_grid_share(const event::Input& input, std::size_t row, const policy::Model* model) noexcept;
+
 // The sketch of one input of the call. False: it has values that are not finite.
 bool sketch_input(const event::Input& input, std::size_t index, const policy::Model* model,
                   const track::ModelReferences* references, std::uint64_t seed, ThreadState& state,

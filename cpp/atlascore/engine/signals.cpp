@@ -29,6 +29,10 @@ class History {
                 return slab_.sparse_coordinates(pending_, now_);
             case Signal::anchor_trend:
                 return slab_.anchor_trend();
+            case Signal::off_grid_ratio:
+                return slab_.traits(now_, window, pending_).off_grid_ratio;
+            case Signal::manifold_rank:
+                return slab_.traits(now_, window, pending_).manifold_rank;
             default:
                 break;
         }
@@ -75,6 +79,8 @@ double value_of(const evidence::Reading& reading, Signal signal) noexcept {
             return family(evidence::Family::line_search);
         case Signal::evidence_coordinate:
             return family(evidence::Family::coordinate);
+        case Signal::evidence_synthetic:
+            return family(evidence::Family::synthetic);
         case Signal::evidence_total:
             return reading.total;
         case Signal::evidence_families:
@@ -125,8 +131,8 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
     }
     evidence::Reading reading{};  // nothing speaks against the track
     if (pass.has_evidence && !plans_of(Source::evidence).empty()) {
-        reading = evidence::read(pass.evidence, pass.track.newest,
-                                 pass.decision.input == event::InputKind::row);
+        reading =
+            evidence::read(pass.evidence, pass.track.newest, pass.decision.input == event::InputKind::row);
     }
     for (const Binding::Plan& plan : plans_of(Source::evidence))
         values[plan.place] = value_of(reading, plan.signal);

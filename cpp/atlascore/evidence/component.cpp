@@ -24,12 +24,19 @@ constexpr std::array<ComponentInfo, component_count> component_table{{
      "a new lowest score of the cluster's label, from a return to the best member"},
     {Component::climb_ascent, Family::coordinate, "climb_ascent", 0.05, 0.25, 0.25, "the same",
      "a new highest score of the cluster's label, from a return to the best member"},
+    {Component::far, Family::synthetic, "far", 0.20, 0.80, 0.5,
+     "numbers that were not sent before, for a model whose ordinary inputs are known",
+     "they lie farther from those than twice what 99 % of them do"},
+    {Component::off_grid, Family::synthetic, "off_grid", 0.05, 0.60, 0.5,
+     "the same, where a grid of values is declared and ordinary inputs keep to it",
+     "more than a tenth of the values are off the grid"},
 }};
 
 constexpr std::array<FamilyInfo, family_count> family_table{{
     {Family::boundary, "boundary", true},
     {Family::line_search, "line_search", true},
     {Family::coordinate, "coordinate", true},
+    {Family::synthetic, "synthetic", false},
 }};
 
 }  // namespace

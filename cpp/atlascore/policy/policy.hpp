@@ -105,6 +105,10 @@ struct Model {
     std::vector<float> inverses;
     std::vector<Feature> features;  // rows, in order
     std::uint32_t scale_epoch = 0;  // 0: nothing declared, the core learns the scale
+    // Declared grid of values: origin + k step; one element stands for all; an inverse of 0 for none.
+    std::vector<float> grid_origins;
+    std::vector<float> grid_steps;
+    std::vector<float> grid_inverses;  // 1 / step
 };
 
 // A constraint as the log writes it. Of those with one name, the strictest comes first.

@@ -44,12 +44,22 @@ constexpr std::array<SignalInfo, signal_count> table{{
     {Signal::score_ascents, "api.score_ascents", "queries", true, Source::history, track_only, 8, true,
      "near inputs in the window that set a new extreme score after a return to the best input so far; the "
      "larger of descents and ascents"},
+    {Signal::off_grid_ratio, "api.off_grid_ratio", "ratio", true, Source::history, track_only, 8, false,
+     "mean share of values off the declared grid (grid or decimals of the policy's input), over the window's "
+     "queries that were not sent before"},
+    {Signal::manifold_rank, "api.manifold_rank", "ratio", true, Source::history, track_only, 30, false,
+     "mean rank of the window's inputs among the model's ordinary ones by distance from their centre: about "
+     "0.5 for ordinary traffic, 1 for inputs that lie outside the data"},
     {Signal::evidence_boundary, "evidence.boundary", "log10", false, Source::evidence, track_only, 0, true,
      "evidence that near inputs are sent to see where labels change; 3 stands for 1,000 to 1"},
     {Signal::evidence_line_search, "evidence.line_search", "log10", false, Source::evidence, track_only, 0,
      false, "evidence of a search along lines between inputs with different labels"},
     {Signal::evidence_coordinate, "evidence.coordinate", "log10", false, Source::evidence, track_only, 0,
      false, "evidence that coordinates are tried one after the other, or a score is climbed"},
+    {Signal::evidence_synthetic, "evidence.synthetic", "log10", false, Source::evidence, track_only, 0, false,
+     "evidence that inputs are made up: outside the data, or off the grid of values; honest clients of "
+     "another "
+     "domain reach it too, so it enters nothing else"},
     {Signal::evidence_total, "evidence.total", "log10", false, Source::evidence, track_only, 0, false,
      "evidence of the strict families (boundary, line search, coordinate) together"},
     {Signal::evidence_families, "evidence.families", "families", false, Source::evidence, track_only, 0,

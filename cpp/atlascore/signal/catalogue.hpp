@@ -22,9 +22,12 @@ enum class Signal : std::uint8_t {
     label_flip_rate,
     near_margin_share,
     score_ascents,
+    off_grid_ratio,
+    manifold_rank,
     evidence_boundary,
     evidence_line_search,
     evidence_coordinate,
+    evidence_synthetic,
     evidence_total,
     evidence_families,
     count_,  // the number of signals

@@ -170,6 +170,31 @@ void ScaleValues(const float* x, std::size_t count, const Affine& scale, float* 
     for (; i < count; ++i) out[i] = scaled_one(x[i], scale, i);
 }
 
+std::size_t CountOffGrid(const float* x, std::size_t count, const Grid& grid) {
+    const F32 d;
+    const std::size_t n = hn::Lanes(d);
+    const auto most = hn::Set(d, 1e-3f), resolution = hn::Set(d, 0x1p-23f), zero = hn::Zero(d);
+    const auto at = [&](const float* values, float one, std::size_t i, std::size_t rest) HWY_ATTR {
+        if (values == nullptr) return hn::Set(d, one);
+        return rest >= n ? hn::LoadU(d, values + i) : load_tail(d, values + i, rest);
+    };
+    std::size_t off = 0;
+    for (std::size_t i = 0; i < count; i += n) {
+        const std::size_t rest = count - i;
+        const auto value = rest >= n ? hn::LoadU(d, x + i) : load_tail(d, x + i, rest);
+        const auto inverse = at(grid.inverses, grid.inverse, i, rest);
+        const auto step = at(grid.steps, grid.step, i, rest);
+        const auto from = hn::Sub(value, at(grid.origins, grid.origin, i, rest));
+        const auto beside = hn::Abs(hn::NegMulAdd(hn::Round(hn::Mul(from, inverse)), step, from));
+        const auto finest = hn::Mul(resolution, hn::Max(hn::Abs(value), hn::Abs(from)));
+        auto is_off = hn::Gt(beside, hn::Max(hn::Mul(most, step), finest));
+        is_off = hn::And(is_off, hn::Ne(inverse, zero));
+        if (rest < n) is_off = hn::And(is_off, hn::FirstN(d, rest));
+        off += hn::CountTrue(d, is_off);
+    }
+    return off;
+}
+
 // Bit l of `signs` as the sign of lane l, for the lanes from `first`.
 template <class D>
 HWY_INLINE hn::Vec<D> with_signs([[maybe_unused]] D d, hn::Vec<D> v, std::uint64_t signs, std::size_t first) {
@@ -333,6 +358,35 @@ void TallyOutcomes(const std::uint64_t* a, const std::uint64_t* b, const Outcome
     out->queries = static_cast<std::uint32_t>(hn::GetLane(hn::SumOfLanes(d, queries)));
 }
 
+void TallyTraits(const std::uint64_t* a, const std::uint32_t* traits, const OutcomeTags& tags,
+                 std::uint32_t now, std::uint32_t window, TraitTally* out) {
+    constexpr std::size_t places = 64;
+    const hn::CappedTag<std::uint64_t, 8> d;
+    const hn::Rebind<std::uint32_t, decltype(d)> narrow;
+    const auto low_half = hn::Set(d, 0xFFFFFFFFu);
+    const auto current = hn::Set(d, tags.current), before = hn::Set(d, tags.before);
+    const auto split = hn::Set(d, tags.split), valid = hn::Set(d, tags.valid);
+    const auto omitted = hn::Set(d, tags.omitted), at_now = hn::Set(d, now), span = hn::Set(d, window);
+    auto sums = hn::Zero(d);  // four fields of 16 bits, which 64 bytes cannot fill
+    for (std::size_t i = 0; i < places; i += hn::Lanes(d)) {
+        const auto place = hn::Iota(d, i);
+        const auto x = hn::LoadU(d, a + i), y = hn::PromoteTo(d, hn::LoadU(narrow, traits + i));
+        const auto tag = hn::IfThenElse(hn::Lt(place, split), current, before);
+        const auto age = hn::And(hn::Sub(at_now, hn::And(x, low_half)), low_half);
+        auto counts = hn::And(hn::Eq(hn::ShiftRight<56>(x), tag), hn::Eq(hn::ShiftRight<24>(y), tag));
+        counts = hn::And(counts, hn::And(hn::Lt(age, span), hn::Lt(place, valid)));
+        counts = hn::And(counts, hn::Ne(place, omitted));
+        const auto field = [&](std::uint64_t bits) HWY_ATTR { return hn::And(y, hn::Set(d, bits)); };
+        const auto fields =
+            hn::Or(hn::Or(field(0xFF), hn::ShiftLeft<8>(field(0xFF00))),
+                   hn::Or(hn::ShiftLeft<16>(field(0x10000)), hn::ShiftLeft<31>(field(0x20000))));
+        sums = hn::Add(sums, hn::IfThenElseZero(counts, fields));
+    }
+    const std::uint64_t sum = hn::GetLane(hn::SumOfLanes(d, sums));
+    *out = {static_cast<std::uint32_t>(sum >> 32 & 0xFFFF), static_cast<std::uint32_t>(sum & 0xFFFF),
+            static_cast<std::uint32_t>(sum >> 48), static_cast<std::uint32_t>(sum >> 16 & 0xFFFF)};
+}
+
 void Hamming(std::uint64_t x, const std::uint64_t* words, std::size_t count, std::uint32_t* out) {
     for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<std::uint32_t>(std::popcount(x ^ words[i]));
 }
@@ -359,6 +413,7 @@ HWY_EXPORT(PairProducts);
 HWY_EXPORT(FourRows);
 HWY_EXPORT(CheckFloats);
 HWY_EXPORT(ScaleValues);
+HWY_EXPORT(CountOffGrid);
 HWY_EXPORT(AddBlocks);
 HWY_EXPORT(PackHalves);
 HWY_EXPORT(SquaredDistances);
@@ -366,6 +421,7 @@ HWY_EXPORT(UnpackHalves);
 HWY_EXPORT(FourDots);
 HWY_EXPORT(EqualBytes);
 HWY_EXPORT(TallyOutcomes);
+HWY_EXPORT(TallyTraits);
 HWY_EXPORT(Hamming);
 HWY_EXPORT(MinMerge);
 
@@ -463,6 +519,10 @@ void scale_values(const float* x, std::size_t count, const Affine& scale, float*
     HWY_DYNAMIC_DISPATCH(ScaleValues)(x, count, scale, out);
 }
 
+std::size_t count_off_grid(const float* x, std::size_t count, const Grid& grid) noexcept {
+    return HWY_DYNAMIC_DISPATCH(CountOffGrid)(x, count, grid);
+}
+
 void add_blocks(const float* x, std::size_t width, const Affine& scale, const SketchBlock* blocks,
                 float* sums) noexcept {
     HWY_DYNAMIC_DISPATCH(AddBlocks)(x, width, scale, blocks, sums);
@@ -516,6 +576,13 @@ OutcomeTally tally_outcomes(const std::uint64_t* a, const std::uint64_t* b, cons
                             std::uint32_t now, std::uint32_t window, unsigned summed) noexcept {
     OutcomeTally tally;
     HWY_DYNAMIC_DISPATCH(TallyOutcomes)(a, b, tags, now, window, summed, &tally);
+    return tally;
+}
+
+TraitTally tally_traits(const std::uint64_t* a, const std::uint32_t* traits, const OutcomeTags& tags,
+                        std::uint32_t now, std::uint32_t window) noexcept {
+    TraitTally tally;
+    HWY_DYNAMIC_DISPATCH(TallyTraits)(a, traits, tags, now, window, &tally);
     return tally;
 }
 

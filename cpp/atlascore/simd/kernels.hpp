@@ -60,6 +60,20 @@ void add_blocks(const float* x, std::size_t width, const Affine& scale, const Sk
 // out[i] = (x[i] - center) * inverse.
 void scale_values(const float* x, std::size_t count, const Affine& scale, float* out) noexcept;
 
+// A grid of values: origin + k step, arrays of one value per feature or null for the scalars; an inverse of 0
+// stands for no grid.
+struct Grid {
+    const float* origins;
+    const float* steps;
+    const float* inverses;  // 1 / step
+    float origin;
+    float step;
+    float inverse;
+};
+// How many values are off their grid by more than 1e-3 steps, and more than float32 can tell there: 2^-23 of
+// the larger of value and distance from the origin. 0.1 ns a value.
+std::size_t count_off_grid(const float* x, std::size_t count, const Grid& grid) noexcept;
+
 // 64 floats to IEEE half precision, to the nearest even, magnitudes above 65,504 clamped.
 void pack_halves(const float* x, std::uint16_t* out) noexcept;
 // One float, to the nearest even, clamped likewise; and back, exactly.
@@ -107,6 +121,15 @@ struct OutcomeTally {
 // Reads words that others may be writing. 60 ns without vectors, 15 with 256 bits.
 OutcomeTally tally_outcomes(const std::uint64_t* a, const std::uint64_t* b, const OutcomeTags& tags,
                             std::uint32_t now, std::uint32_t window, unsigned summed) noexcept;
+
+// Where inputs lie, one word an outcome:  tag 8 | 6 spare | off-grid known 1 | rank known 1 | off-grid 8 |
+// rank 8, what is not known being 0. An outcome counts as above, with its first word.
+struct TraitTally {
+    std::uint32_t ranks, rank_sum;
+    std::uint32_t off_grids, off_grid_sum;
+};
+TraitTally tally_traits(const std::uint64_t* a, const std::uint32_t* traits, const OutcomeTags& tags,
+                        std::uint32_t now, std::uint32_t window) noexcept;
 
 // --- text ----------------------------------------------------------------------------------------
 

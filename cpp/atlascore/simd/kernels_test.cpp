@@ -137,6 +137,36 @@ TEST_CASE("a value that is not finite, or minus zero, is seen wherever it stands
     });
 }
 
+TEST_CASE("values off their grid") {
+    std::mt19937 generator(8);
+    std::uniform_int_distribution<int> level(0, 255);
+    for (const std::size_t n : {1u, 5u, 16u, 33u, 100u}) {
+        std::vector<float> x(n), origins(n, -1.0f), steps(n, 2.0f / 255), inverses(n, 255 / 2.0f);
+        for (float& value : x) value = -1.0f + static_cast<float>(level(generator)) * 2.0f / 255;
+        const simd::Grid one{nullptr, nullptr, nullptr, -1.0f, 2.0f / 255, 255 / 2.0f};
+        const simd::Grid each{origins.data(), steps.data(), inverses.data(), 0, 0, 0};
+        on_every_target([&] {
+            CHECK(simd::count_off_grid(x.data(), n, one) == 0);
+            CHECK(simd::count_off_grid(x.data(), n, each) == 0);
+        });
+        for (std::size_t i = 0; i < n; i += 3) x[i] += 0.002f * 2.0f / 255;
+        on_every_target([&] {
+            CHECK(simd::count_off_grid(x.data(), n, one) == (n + 2) / 3);
+            CHECK(simd::count_off_grid(x.data(), n, each) == (n + 2) / 3);
+        });
+        std::fill(inverses.begin(), inverses.end(), 0.0f);  // no grid
+        on_every_target([&] { CHECK(simd::count_off_grid(x.data(), n, each) == 0); });
+    }
+    // What float32 cannot tell apart is on the grid: 100,000.01 and its neighbours are 0.008 apart.
+    const float amounts[3] = {0.07f, 123.45f, 100'000.01f};
+    const simd::Grid cents{nullptr, nullptr, nullptr, 0.0f, 0.01f, 100.0f};
+    const float between[1] = {0.015f};
+    on_every_target([&] {
+        CHECK(simd::count_off_grid(amounts, 3, cents) == 0);
+        CHECK(simd::count_off_grid(between, 1, cents) == 1);
+    });
+}
+
 TEST_CASE("blocks of the CountSketch, the same bits on every target") {
     const auto x = random_floats(200, 3), centers = random_floats(200, 4), inverses = random_floats(200, 5);
     const simd::SketchBlock blocks[4] = {
@@ -329,6 +359,7 @@ TEST_CASE("outcomes of a ring are tallied as one by one") {
     std::mt19937_64 random(15);
     for (int round = 0; round < 200; ++round) {
         std::uint64_t a[64], b[64];
+        std::uint32_t traits[64];
         simd::OutcomeTags tags{
             static_cast<std::uint8_t>(random() % 3), static_cast<std::uint8_t>(random() % 3),
             static_cast<std::uint32_t>(random() % 64), 64, static_cast<std::uint32_t>(random() % 70)};
@@ -338,13 +369,21 @@ TEST_CASE("outcomes of a ring are tallied as one by one") {
             const std::uint32_t time = now - static_cast<std::uint32_t>(random() % 2000) + 300;
             a[i] = (random() % 3) << 56 | (random() & 0xFFFFFF) << 32 | time;
             b[i] = (random() % 3) << 56 | (random() & 0xFFFFFFFFFFFFFF);
+            traits[i] = static_cast<std::uint32_t>(random() % 3 << 24 | (random() & 0x3FFFF));
         }
         simd::OutcomeTally expected{};
+        simd::TraitTally lying{};
         for (std::uint32_t i = 0; i < tags.valid; ++i) {
             const std::uint64_t tag = i < tags.split ? tags.current : tags.before;
-            const bool counts = a[i] >> 56 == tag && b[i] >> 56 == tag && i != tags.omitted &&
-                                now - static_cast<std::uint32_t>(a[i]) < 1000;
-            if (!counts) continue;
+            const bool may_count =
+                a[i] >> 56 == tag && i != tags.omitted && now - static_cast<std::uint32_t>(a[i]) < 1000;
+            if (may_count && traits[i] >> 24 == tag) {
+                lying.ranks += traits[i] >> 16 & 1;
+                lying.rank_sum += traits[i] & 255;
+                lying.off_grids += traits[i] >> 17 & 1;
+                lying.off_grid_sum += traits[i] >> 8 & 255;
+            }
+            if (!may_count || b[i] >> 56 != tag) continue;
             ++expected.queries;
             for (int bit = 0; bit < 16; ++bit) {
                 expected.flags[bit] =
@@ -357,6 +396,11 @@ TEST_CASE("outcomes of a ring are tallied as one by one") {
             CHECK(tally.queries == expected.queries);
             CHECK(tally.values == expected.values);
             for (int bit = 0; bit < 16; ++bit) CHECK(tally.flags[bit] == expected.flags[bit]);
+            const simd::TraitTally where = simd::tally_traits(a, traits, tags, now, 1000);
+            CHECK(where.ranks == lying.ranks);
+            CHECK(where.rank_sum == lying.rank_sum);
+            CHECK(where.off_grids == lying.off_grids);
+            CHECK(where.off_grid_sum == lying.off_grid_sum);
         });
     }
 }

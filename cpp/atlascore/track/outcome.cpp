@@ -36,6 +36,13 @@ std::uint64_t pair_word(std::uint64_t tag, const OutcomeRing::Entry& e) noexcept
            static_cast<std::uint64_t>(e.neighbour & 0xFFFFFF) << 16 | e.best_score;
 }
 
+// Of a trait word; values in 1/255.
+constexpr std::uint32_t rank_known = 1u << 16, off_grid_known = 1u << 17;
+
+std::uint32_t in_steps(float value) noexcept {
+    return static_cast<std::uint32_t>(std::lround(std::clamp(value, 0.0f, 1.0f) * 255.0f));
+}
+
 float distance_in(std::uint64_t pair) noexcept {
     return simd::from_half(static_cast<std::uint16_t>(pair >> 40));
 }
@@ -62,24 +69,48 @@ WindowSummary summary_of(const simd::OutcomeTally& t) noexcept {
     };
 }
 
+// Which outcomes of a ring count.
+struct Window {
+    simd::OutcomeTags tags;
+    std::uint32_t now;  // in ticks, as the length
+    std::uint32_t length;
+};
+
+// As unsigned numbers, outcomes of the future are too old. A pending one takes the place of the oldest.
+Window window_of(std::uint32_t last, std::uint64_t owner, double now, double seconds, bool pending) noexcept {
+    Window window;
+    window.tags.current = static_cast<std::uint8_t>(tag_of(last, owner));
+    window.tags.before = static_cast<std::uint8_t>(tag_of(last - outcome_count, owner));
+    window.tags.split = last % outcome_count;
+    window.tags.valid = std::min(last, static_cast<std::uint32_t>(outcome_count));
+    window.tags.omitted =
+        pending && last >= outcome_count ? window.tags.split : static_cast<std::uint32_t>(outcome_count);
+    window.now = ticks(now);
+    window.length =
+        static_cast<std::uint32_t>(std::ceil(std::clamp(seconds * ticks_per_second, 0.0, 2147483647.0)));
+    return window;
+}
+
 #if defined(__SANITIZE_THREAD__)
-// The kernel reads words that may be written meanwhile, each of them whole. The thread sanitizer cannot know
+// The kernels read words that may be written meanwhile, each of them whole. The thread sanitizer cannot know
 // that, so under it they are copied one by one.
-simd::OutcomeTally tally(const OutcomeRing& ring, const simd::OutcomeTags& tags, std::uint32_t now,
-                         std::uint32_t window) noexcept {
-    std::uint64_t a[outcome_count], b[outcome_count];
-    for (std::size_t i = 0; i < outcome_count; ++i) {
-        a[i] = shared_load(ring.flags[i]);
-        b[i] = shared_load(ring.labels[i]);
+template <class T>
+struct Copied {
+    T words[outcome_count];
+    explicit Copied(const T* from) noexcept {
+        for (std::size_t i = 0; i < outcome_count; ++i) words[i] = shared_load(from[i]);
     }
-    return simd::tally_outcomes(a, b, tags, now, window, bit_of(compared));
-}
+    operator const T*() const noexcept { return words; }
+};
 #else
-simd::OutcomeTally tally(const OutcomeRing& ring, const simd::OutcomeTags& tags, std::uint32_t now,
-                         std::uint32_t window) noexcept {
-    return simd::tally_outcomes(ring.flags, ring.labels, tags, now, window, bit_of(compared));
-}
+template <class T>
+using Copied = const T*;
 #endif
+
+simd::OutcomeTally tally(const OutcomeRing& ring, const Window& over) noexcept {
+    return simd::tally_outcomes(Copied<std::uint64_t>(ring.flags), Copied<std::uint64_t>(ring.labels),
+                                over.tags, over.now, over.length, bit_of(compared));
+}
 
 }  // namespace
 
@@ -90,6 +121,7 @@ std::uint32_t OutcomeRing::take(std::uint32_t n) noexcept {
 void OutcomeRing::write(std::uint32_t ticket, std::uint64_t owner, const Entry& entry, double now) noexcept {
     const std::uint64_t tag = tag_of(ticket, owner);
     const std::size_t at = ticket % outcome_count;
+    shared_store(traits[at], static_cast<std::uint32_t>(tag << 24 | entry.traits));
     shared_store(pairs[at], pair_word(tag, entry));
     shared_store(labels[at], label_word(tag, entry), std::memory_order_release);
     shared_store(flags[at], flag_word(tag, entry, ticks(now)), std::memory_order_release);
@@ -153,19 +185,8 @@ bool OutcomeRing::holds_digest(std::uint64_t owner, std::uint32_t digest) const 
 
 WindowSummary OutcomeRing::summary(std::uint64_t owner, double now, double window,
                                    const Entry* pending) const noexcept {
-    const std::uint32_t last = end(), split = last % outcome_count;
-    simd::OutcomeTags tags;
-    tags.current = static_cast<std::uint8_t>(tag_of(last, owner));
-    tags.before = static_cast<std::uint8_t>(tag_of(last - outcome_count, owner));
-    tags.split = split;
-    tags.valid = last < outcome_count ? last : static_cast<std::uint32_t>(outcome_count);
-    // The pending one takes the place of the oldest.
-    tags.omitted =
-        pending != nullptr && last >= outcome_count ? split : static_cast<std::uint32_t>(outcome_count);
-    const auto window_ticks =
-        static_cast<std::uint32_t>(std::ceil(std::clamp(window * ticks_per_second, 0.0, 2147483647.0)));
-    // As unsigned numbers, outcomes of the future are too old.
-    simd::OutcomeTally sum = tally(*this, tags, ticks(now), window_ticks);
+    const Window over = window_of(end(), owner, now, window, pending != nullptr);
+    simd::OutcomeTally sum = tally(*this, over);
     if (pending != nullptr) {
         for (unsigned bit = 0; bit < std::size(sum.flags); ++bit) {
             sum.flags[bit] = static_cast<std::uint8_t>(sum.flags[bit] + (pending->flags >> bit & 1));
@@ -174,6 +195,28 @@ WindowSummary OutcomeRing::summary(std::uint64_t owner, double now, double windo
         ++sum.queries;
     }
     return summary_of(sum);
+}
+
+std::uint32_t OutcomeRing::traits_of(float rank, float off_grid) noexcept {
+    std::uint32_t word = 0;
+    if (!std::isnan(rank)) word |= rank_known | in_steps(rank);
+    if (!std::isnan(off_grid)) word |= off_grid_known | in_steps(off_grid) << 8;
+    return word;
+}
+
+TraitSummary OutcomeRing::traits_summary(std::uint64_t owner, double now, double window,
+                                         const Entry* pending) const noexcept {
+    const Window over = window_of(end(), owner, now, window, pending != nullptr);
+    simd::TraitTally sum = simd::tally_traits(Copied<std::uint64_t>(flags), Copied<std::uint32_t>(traits),
+                                              over.tags, over.now, over.length);
+    if (pending != nullptr) {
+        sum.ranks += (pending->traits & rank_known) != 0;
+        sum.rank_sum += pending->traits & 0xFF;
+        sum.off_grids += (pending->traits & off_grid_known) != 0;
+        sum.off_grid_sum += pending->traits >> 8 & 0xFF;
+    }
+    return {.off_grid_ratio = ratio(sum.off_grid_sum / 255.0, sum.off_grids, minimum_outcomes),
+            .manifold_rank = ratio(sum.rank_sum / 255.0, sum.ranks, minimum_ranks)};
 }
 
 float OutcomeRing::median_near_distance(std::uint32_t before, std::uint64_t owner) const noexcept {
@@ -200,6 +243,7 @@ void OutcomeRing::clear() noexcept {
         shared_store(flags[i], 0);
         shared_store(labels[i], 0);
         shared_store(pairs[i], 0);
+        shared_store(traits[i], 0);
     }
     shared_store(head, 0);
 }

@@ -4,8 +4,9 @@
 //   label     tag 8 | survival 8, in 1/255 | label 16, hashed, 0 not known | digest 32
 //   pair      tag 8 | distance 16, half precision | low 24 bits of the neighbour's digest | place of the best
 //             score 16, plus one, 0 not known
+//   trait     simd::TraitTally's form: where the input lies
 //
-// The tag is the round of the ring mixed with the owner, equal in the three words of one outcome: an outcome
+// The tag is the round of the ring mixed with the owner, equal in the words of one outcome: an outcome
 // that is half written, or of a former owner, counts as none. A response is told to its outcome by the ticket
 // that the query got.
 #pragma once
@@ -22,6 +23,7 @@ inline constexpr std::size_t outcome_count = 64;
 // A ratio over fewer queries is missing.
 inline constexpr std::uint32_t minimum_outcomes = 8;
 inline constexpr std::uint32_t minimum_margins = 16;
+inline constexpr std::uint32_t minimum_ranks = 30;
 
 enum OutcomeFlag : std::uint32_t {
     near_pair = 1u << 0,
@@ -54,6 +56,12 @@ struct WindowSummary {
     double score_ascents;      // climb hits, the larger of descents and ascents
 };
 
+// Means over the queries of one window. NaN: fewer than the minimum.
+struct TraitSummary {
+    double off_grid_ratio;
+    double manifold_rank;
+};
+
 struct OutcomeRing {
     struct Entry {
         std::uint32_t flags = 0;
@@ -63,7 +71,10 @@ struct OutcomeRing {
         float distance = 0;
         std::uint32_t neighbour = 0;  // low 24 bits of its digest
         std::uint16_t best_score = 0;
+        std::uint32_t traits = 0;  // without the tag
     };
+    // NaN: not known.
+    static std::uint32_t traits_of(float rank, float off_grid) noexcept;
 
     // Takes n consecutive tickets; returns the first.
     std::uint32_t take(std::uint32_t n) noexcept;
@@ -89,6 +100,8 @@ struct OutcomeRing {
     // newest.
     WindowSummary summary(std::uint64_t owner, double now, double window,
                           const Entry* pending) const noexcept;
+    TraitSummary traits_summary(std::uint64_t owner, double now, double window,
+                                const Entry* pending) const noexcept;
     // Median distance of the last 32 near pairs before the ticket; NaN below 8 of them.
     float median_near_distance(std::uint32_t before, std::uint64_t owner) const noexcept;
     void clear() noexcept;
@@ -97,6 +110,7 @@ struct OutcomeRing {
     std::uint64_t flags[outcome_count];
     std::uint64_t labels[outcome_count];
     std::uint64_t pairs[outcome_count];
+    std::uint32_t traits[outcome_count];
     std::uint32_t head;  // tickets taken
     std::uint32_t room;
 };

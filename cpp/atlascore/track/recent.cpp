@@ -16,6 +16,7 @@ constexpr float nothing = std::numeric_limits<float>::quiet_NaN();
 constexpr std::size_t first_kept = recent_count;
 constexpr std::size_t first_anchor = recent_count + kept_count;
 constexpr int kept_tries = 4;
+constexpr float natural_off_grid = 0.01f;  // below it ordinary inputs keep to the grid
 
 // --- history -------------------------------------------------------------------------------------
 
@@ -65,8 +66,8 @@ Candidates find_candidates(const HotSlab& slab, std::uint16_t space, std::uint32
         const std::uint32_t sequence = shared_load(meta.sequence, std::memory_order_acquire);
         const std::uint64_t key = shared_load(meta.key, std::memory_order_acquire);
         const bool used = i < c.recent || i >= first_kept;
-        const bool fits = used & (sequence != 0) & (sequence % 2 == 0) &
-                          ((key & SlotKey::space_bits) == wanted_space);
+        const bool fits =
+            used & (sequence != 0) & (sequence % 2 == 0) & ((key & SlotKey::space_bits) == wanted_space);
         c.sequences[i] = sequence;
         c.keys[i] = key;
         c.comparable |= static_cast<std::uint64_t>(fits) << i;
@@ -363,7 +364,18 @@ OutcomeRing::Entry Observation::outcome() const noexcept {
     entry.digest = static_cast<std::uint32_t>(digest_tag);
     entry.distance = compared ? distance : 0.0f;
     entry.neighbour = neighbour & 0xFFFFFF;
+    if (comparable && !duplicate) entry.traits = OutcomeRing::traits_of(rank, off_grid);
     return entry;
+}
+
+void Observation::place(const Location& where, float off_grid_share) noexcept {
+    placed = where.known;
+    if (where.known) {
+        rank = where.rank;
+        far = where.far;
+        on_grid_model = where.off_grid < natural_off_grid;
+    }
+    off_grid = off_grid_share;
 }
 
 void HotSlab::reset(std::uint64_t new_owner) noexcept {
@@ -471,6 +483,12 @@ WindowSummary HotSlab::summary(double now, double window, const Observation* pen
     if (pending == nullptr) return outcomes.summary(owner(), now, window, nullptr);
     const OutcomeRing::Entry entry = pending->outcome();
     return outcomes.summary(owner(), now, window, &entry);
+}
+
+TraitSummary HotSlab::traits(double now, double window, const Observation* pending) const noexcept {
+    if (pending == nullptr) return outcomes.traits_summary(owner(), now, window, nullptr);
+    const OutcomeRing::Entry entry = pending->outcome();
+    return outcomes.traits_summary(owner(), now, window, &entry);
 }
 
 double HotSlab::sparse_coordinates(const Observation* pending, double now) const noexcept {

@@ -33,11 +33,13 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <type_traits>
 
 #include "atlascore/track/climb.hpp"
 #include "atlascore/track/geometry.hpp"
+#include "atlascore/track/manifold.hpp"
 #include "atlascore/track/outcome.hpp"
 #include "atlascore/track/sketch.hpp"
 #include "atlascore/track/sketch_slot.hpp"
@@ -54,10 +56,14 @@ inline constexpr std::size_t history_count = recent_count + kept_count + anchor_
 // anchors.
 inline constexpr double anchor_silence_seconds = 30.0 * 60.0;
 
+inline constexpr float no_place = std::numeric_limits<float>::quiet_NaN();
+
 // What observe() is to find out besides the nearest neighbour; what no rule reads costs nothing.
 struct Wanted {
     bool lines = false;   // halving, between
     bool sparse = false;  // coordinates
+    bool place = false;   // among the model's ordinary inputs
+    bool grid = false;    // values off their grid
 };
 
 // What one query is to its track. Made by HotSlab::observe, used by summary, kept by commit.
@@ -80,6 +86,11 @@ struct Observation {
     bool new_coordinate = false;   // and in one that no sparse pair of the last day has changed
     std::uint64_t changed = 0;     // near pairs: coordinates in which it differs from its neighbour
     std::uint64_t dominant = 0;    // hits: the coordinates that hold nearly all of the difference
+    bool placed = false;           // where it lies is known
+    bool far = false;              // farther than ordinary inputs
+    float rank = no_place;         // among them by distance from their centre; NaN not known
+    float off_grid = no_place;     // share of its values; NaN not known
+    bool on_grid_model = false;    // ordinary inputs keep to the grid
     std::uint32_t entries = 0;     // m, distinct inputs compared
     std::uint64_t digest_tag = 0;  // low half of the digest
     // The nearest neighbour, for commit: slot and its sequence word; -1 when none.
@@ -91,6 +102,8 @@ struct Observation {
     std::uint32_t bracket_sequences[2] = {};
     std::uint64_t owner = 0;  // of the slab when it was observed; a commit to another owner is dropped
 
+    // Among the model's ordinary inputs, and on its grid.
+    void place(const Location& where, float off_grid_share) noexcept;
     OutcomeRing::Entry outcome() const noexcept;
 };
 
@@ -132,6 +145,7 @@ struct alignas(64) HotSlab {
 
     // Over the last 64 queries with time in (now - window, now], `pending` (may be null) being the newest.
     WindowSummary summary(double now, double window, const Observation* pending) const noexcept;
+    TraitSummary traits(double now, double window, const Observation* pending) const noexcept;
     // Distinct coordinates that sparse pairs have changed within a day; NaN below 8 near pairs.
     double sparse_coordinates(const Observation* pending, double now) const noexcept;
     // Kendall's tau of the order of near inputs on the other side of the boundary against their distance to
@@ -174,6 +188,6 @@ struct alignas(64) HotSlab {
 };
 
 static_assert(std::is_trivially_copyable_v<HotSlab> && std::is_standard_layout_v<HotSlab>);
-static_assert(sizeof(HotSlab) == 8960);
+static_assert(sizeof(HotSlab) == 9216);
 
 }  // namespace atlascore::track

@@ -107,9 +107,9 @@ TEST_CASE("keeping again refreshes: the least recently used goes") {
     t.send(point(-200));
     t.send(point(1));
     t.send(point(1.01f));  // kept with its neighbour
-    // 22 more kept sketches in 11 pairs; then the first pair is used again, then 22 others come.
+    // 18 more kept sketches in 9 pairs; then the first pair is used again, then 18 others come.
     const auto pairs = [&](float from) {
-        for (int i = 0; i < 11; ++i) {
+        for (int i = 0; i < 9; ++i) {
             t.send(point(from + 10.0f * static_cast<float>(i)));
             t.send(point(from + 10.0f * static_cast<float>(i) + 0.015625f));
         }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "atlascore/simd/kernels.hpp"
 #include "atlascore/track/update_claim.hpp"
 
 namespace atlascore::track {
@@ -76,6 +77,7 @@ struct Update {
     std::uint64_t principal;
     double now;
     SlotKey key;
+    float off_grid;
 };
 
 bool alone(const ModelReferences& r, std::uint64_t principal) noexcept {
@@ -153,16 +155,75 @@ int choose_entry(const ModelReferences& r, const Update& u, std::uint32_t place,
     return chosen;
 }
 
-void enter_reservoir(ModelReferences& r, const Update& u, bool own) noexcept {
+constexpr float off_grid_steps = 65'535.0f;
+
+// Whether it has got an entry.
+bool enter_reservoir(ModelReferences& r, const Update& u, bool own) noexcept {
     const auto place =
         static_cast<std::uint32_t>((u.sketch.digest.high >> 8) % (own ? own_entries : principal_entries));
     const int at = choose_entry(r, u, place, own);
-    if (at < 0) return;
+    if (at < 0) return false;
     ModelReferences::Entry& entry = r.entries[at];
     shared_store(entry.principal, u.principal);
     shared_store(entry.time, u.now);
     shared_store(entry.place, place);
-    write_slot(r.meta[at], r.rows[at], pack(u.sketch), u.key, u.principal);
+    shared_store(entry.off_grid, std::isnan(u.off_grid) ? 0u
+                                                        : 1 + static_cast<std::uint32_t>(
+                                                                  std::lround(u.off_grid * off_grid_steps)));
+    return write_slot(r.meta[at], r.rows[at], pack(u.sketch), u.key, u.principal);
+}
+
+// --- the manifold --------------------------------------------------------------------------------
+
+constexpr std::uint32_t manifold_renewal = 8;  // one entry in so many
+
+constexpr std::size_t manifold_words = (sizeof(Manifold) - sizeof(std::uint64_t)) / sizeof(std::uint32_t);
+
+std::uint32_t* words_of(Manifold& m) noexcept {
+    return reinterpret_cast<std::uint32_t*>(&m.sequence + 1);
+}
+
+// Of the entries that an input like this one can be compared with; into the copy that nobody reads.
+void renew_manifold(ModelReferences& r, const Update& u) noexcept {
+    alignas(64) float inputs[reservoir_count * linear_size];
+    float off_grid[reservoir_count];
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < reservoir_count; ++i) {
+        const ModelReferences::Entry& entry = r.entries[i];
+        if (published(r.meta[i], u.key.space) == 0 || shared_load(entry.place) >= principal_entries) continue;
+        simd::unpack_halves(reinterpret_cast<const std::uint16_t*>(r.rows[i].words),
+                            inputs + count * linear_size);
+        const std::uint32_t share = shared_load(entry.off_grid);
+        off_grid[count++] = share == 0 ? -1.0f : static_cast<float>(share - 1) / off_grid_steps;
+    }
+    Manifold made{};
+    make_manifold(std::span(inputs).first(count * linear_size), std::span(off_grid).first(count), u.key.space,
+                  made);
+    const std::uint32_t other = (shared_load(r.active_manifold) & 1) ^ 1;
+    Manifold& to = r.manifolds[other];
+    const std::uint64_t writing = shared_load(to.sequence) | 1;
+    shared_store(to.sequence, writing, std::memory_order_release);
+    for (std::size_t i = 0; i < manifold_words; ++i)
+        shared_store(words_of(to)[i], words_of(made)[i], std::memory_order_release);
+    shared_store(to.sequence, writing + 1, std::memory_order_release);
+    shared_store(r.active_manifold, other, std::memory_order_release);
+    shared_store(r.entries_changed, 0);
+}
+
+std::uint32_t entries_used(const ModelReferences& r) noexcept {
+    // Entries fill from the front.
+    return static_cast<std::uint32_t>(
+        std::partition_point(std::begin(r.meta), std::end(r.meta),
+                             [](const SlotMeta& meta) { return shared_load(meta.sequence) != 0; }) -
+        std::begin(r.meta));
+}
+
+void note_entry(ModelReferences& r, const Update& u) noexcept {
+    const std::uint32_t changed = shared_load(r.entries_changed) + 1;
+    shared_store(r.entries_changed, changed);
+    const std::uint32_t used = entries_used(r);
+    if (u.sketch.kind != SketchKind::dense || used < manifold_minimum) return;
+    if (changed >= used / manifold_renewal) renew_manifold(r, u);
 }
 
 // --- the contributors ----------------------------------------------------------------------------
@@ -338,16 +399,33 @@ Reading cold_reading(const Sketch& sketch, float distance, const View& v) noexce
     return {std::exp(-distance / tau), distance < near, false};
 }
 
+#if defined(__SANITIZE_THREAD__)
+// Read as it is while it may be written; what was torn is discarded by the sequence word. The thread
+// sanitizer cannot know that, so under it the reference is copied word by word.
+Location locate_shared(const Manifold& active, const Sketch& sketch) noexcept {
+    Manifold copy{};
+    for (std::size_t i = 0; i < manifold_words; ++i)
+        words_of(copy)[i] =
+            shared_load(words_of(const_cast<Manifold&>(active))[i], std::memory_order_acquire);
+    return copy.locate(sketch.linear, sketch.space());
+}
+#else
+Location locate_shared(const Manifold& current, const Sketch& sketch) noexcept {
+    return current.locate(sketch.linear, sketch.space());
+}
+#endif
+
 }  // namespace
 
-void ModelReferences::update(const Sketch& sketch, std::uint64_t principal, double now) noexcept {
+void ModelReferences::update(const Sketch& sketch, std::uint64_t principal, double now,
+                             float off_grid) noexcept {
     if (!sketch.comparable() || !takes_part(*this, sketch, principal, now)) return;
     const UpdateClaim held(claim);
     if (!held) return;
     Distribution d = copy_active(*this);
     if (outdated(d, sketch)) return;
     const Update u{sketch, principal, now,
-                   SlotKey{static_cast<std::uint32_t>(sketch.digest.low), sketch.space()}};
+                   SlotKey{static_cast<std::uint32_t>(sketch.digest.low), sketch.space()}, off_grid};
     const bool own = alone(*this, principal);
     const Sample sample = draw_sample(*this, u, own);
     if (!fits(d, sketch) || replaces_own_pairs(d, sample, own)) d = restart(*this, sketch);
@@ -359,7 +437,7 @@ void ModelReferences::update(const Sketch& sketch, std::uint64_t principal, doub
     }
     add_one(who.updates);
     shared_store(who.seconds, whole_seconds(now));
-    enter_reservoir(*this, u, own);
+    if (enter_reservoir(*this, u, own)) note_entry(*this, u);
 }
 
 Reading ModelReferences::read(const Sketch& sketch, float distance, std::uint32_t compared) const noexcept {
@@ -370,6 +448,18 @@ Reading ModelReferences::read(const Sketch& sketch, float distance, std::uint32_
     const double below = v.low + inside_bin(distance, bin) * (v.high - v.low);
     const double survival = std::pow(std::max(0.0, 1.0 - below), compared / static_cast<double>(v.strangers));
     return {static_cast<float>(survival), distance < v.q01, v.own_pairs == 0};
+}
+
+Location ModelReferences::locate(const Sketch& sketch) const noexcept {
+    if (sketch.kind != SketchKind::dense) return {};
+    for (int attempt = 0; attempt < read_tries; ++attempt) {
+        const Manifold& current = manifolds[shared_load(active_manifold, std::memory_order_acquire) & 1];
+        const std::uint64_t sequence = shared_load(current.sequence, std::memory_order_acquire);
+        const Location location = locate_shared(current, sketch);
+        std::atomic_thread_fence(std::memory_order_acquire);
+        if (sequence % 2 == 0 && shared_load(current.sequence) == sequence) return location;
+    }
+    return {};
 }
 
 std::uint32_t ModelReferences::samples() const noexcept {

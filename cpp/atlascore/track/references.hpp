@@ -30,8 +30,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
+#include "atlascore/track/manifold.hpp"
 #include "atlascore/track/sketch.hpp"
 #include "atlascore/track/sketch_slot.hpp"
 
@@ -40,6 +42,7 @@ namespace atlascore::track {
 inline constexpr std::size_t reservoir_count = 256;
 inline constexpr std::size_t reference_bins = 256;
 inline constexpr std::uint32_t calibration_samples = 1000;
+inline constexpr float no_grid = std::numeric_limits<float>::quiet_NaN();
 inline constexpr std::size_t learned_width = 1024;  // wider inputs share one scale for all features
 // Learned scales have the epochs 1 to 3. A declared scale has one at or above this, another for every
 // distinct scale.
@@ -72,8 +75,9 @@ struct Reading {
 };
 
 struct alignas(64) ModelReferences {
-    // A committed query. `principal` is the principal's tag: a hash, never 0.
-    void update(const Sketch& sketch, std::uint64_t principal, double now) noexcept;
+    // A committed query. `principal` is the principal's tag: a hash, never 0. `off_grid`: the share of its
+    // values that are off their declared grid; NaN when none is declared.
+    void update(const Sketch& sketch, std::uint64_t principal, double now, float off_grid = no_grid) noexcept;
 
     // The same query's features, where the policy declares no scale: learns and finally freezes it. Does
     // nothing once it is frozen. The query that completes the sample pays for that (about 2 ms), once in a
@@ -89,6 +93,9 @@ struct alignas(64) ModelReferences {
 
     // A distance of this sketch that is the least of `compared` comparisons.
     Reading read(const Sketch& sketch, float distance, std::uint32_t compared) const noexcept;
+
+    // Where a dense input lies among the model's ordinary ones.
+    Location locate(const Sketch& sketch) const noexcept;
 
     std::uint32_t samples() const noexcept;
     bool calibrated() const noexcept;
@@ -121,8 +128,8 @@ struct alignas(64) ModelReferences {
     struct Entry {
         std::uint64_t principal;
         double time;
-        std::uint32_t place;  // which of its principal's entries
-        std::uint32_t room;
+        std::uint32_t place;     // which of its principal's entries
+        std::uint32_t off_grid;  // share in 1/65,535, plus one; 0 not known
     };
     static constexpr std::size_t contributor_count = 512;
 
@@ -133,9 +140,12 @@ struct alignas(64) ModelReferences {
     float scale_center;     // frozen scalar scale of wide inputs
     float scale_inverse;
     std::uint32_t scale_width;
+    std::uint32_t entries_changed;  // since the manifold was made
+    std::uint32_t active_manifold;
     std::uint32_t room_word;
-    std::uint64_t room[3];
+    std::uint64_t room[2];
     Distribution distributions[2];
+    Manifold manifolds[2];
     Contributor contributors[contributor_count];
     Entry entries[reservoir_count];
     SlotMeta meta[reservoir_count];

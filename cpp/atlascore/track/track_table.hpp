@@ -45,7 +45,7 @@ struct alignas(64) HotTrack {
     std::uint64_t watched_since;  // double: the first time at which the fine rings saw every query
     std::uint64_t rings[64];
     std::uint64_t evidence[evidence_words];
-    std::uint64_t room[77];
+    std::uint64_t room[45];
 };
 static_assert(sizeof(HotTrack) == 10'240);
 
@@ -111,7 +111,8 @@ class TrackTable {
     void touch(const Track& track) noexcept;  // recency of the slab
     void keep(const Track& track, Keep value) noexcept;
 
-    // What a track has against it, from its slab or its cold record. False, and `out` as it was, when nothing.
+    // What a track has against it, from its slab or its cold record. False, and `out` as it was, when
+    // nothing.
     bool evidence(const Track& track, std::span<std::uint64_t, evidence_words> out) const noexcept;
 
     Standing standing(const Track& track) const noexcept;

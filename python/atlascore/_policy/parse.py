@@ -208,12 +208,19 @@ def _features(section: Section) -> tuple[Feature, ...]:
 
 
 def _feature(name: str, section: Section) -> Feature:
+    scale, grid = _scale(section), section.integer("grid", 1, 2**31 - 1)
+    decimals = section.integer("decimals", 0, 15)
+    if grid is not None and "range" not in section:
+        section.report_at("grid", 'a grid divides a range, and there is no "range"', "declare range: [low, high]")
+        grid = None
+    if grid is not None and decimals is not None:
+        section.report_at("decimals", 'both "grid" and "decimals"', "keep one of them")
     return Feature(
         name=name,
         categories=section.integer("categories", 2, 2**31 - 1),
-        scale=_scale(section),
-        grid=section.integer("grid", 1, 2**31 - 1),
-        decimals=section.integer("decimals", 0, 15),
+        scale=scale,
+        grid=grid,
+        decimals=decimals,
     )
 
 

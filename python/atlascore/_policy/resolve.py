@@ -91,8 +91,7 @@ def _model(model: Model) -> dict[str, Any]:
         "modality": given.modality,
         "shape": _listed(given.shape),
         **_scale(given.scale),
-        "grid": given.grid,
-        "decimals": given.decimals,
+        **_grid(given),
         "categories": given.categories,
         "features": None if given.features is None else [_feature(feature) for feature in given.features],
     }
@@ -104,14 +103,27 @@ def _scale(scale: Scale | None) -> dict[str, list[float] | None]:
     return {"center": list(scale.center), "scale": list(scale.scale)}
 
 
+def _grid(given: Input) -> dict[str, list[float]]:
+    """Origin and step of the grid of values, of each feature or of all; a step of 0 stands for no grid."""
+    if given.features is not None:
+        pairs = [_steps(feature.scale, feature.grid, feature.decimals)[0] for feature in given.features]
+    else:
+        pairs = _steps(given.scale, given.grid, given.decimals)
+    return {"grid_origins": [origin for origin, _ in pairs], "grid_steps": [step for _, step in pairs]}
+
+
+def _steps(scale: Scale | None, grid: int | None, decimals: int | None) -> list[tuple[float, float]]:
+    if grid is not None and scale is not None:
+        return [(low, width / grid) for low, width in zip(scale.center, scale.scale, strict=True)]
+    return [(0.0, 0.0 if decimals is None else 10.0**-decimals)]
+
+
 def _feature(feature: Feature) -> dict[str, Any]:
     return {
         "name": feature.name,
         "kind": "numeric" if feature.categories is None else "categorical",
         "center": None if feature.scale is None else feature.scale.center[0],
         "scale": None if feature.scale is None else feature.scale.scale[0],
-        "grid": feature.grid,
-        "decimals": feature.decimals,
         "categories": feature.categories,
     }
 

@@ -84,8 +84,8 @@ class Generated:
     """Inputs made by rule: query i of an entry gets input i, the same on every run.
 
     `same` repeats the base that `seed` stands for, `perturb` varies it, `diverse` draws every input anew. An
-    array has `dim` values, standard normal, and `noise` is the standard deviation of the variation. A text
-    has `words` words, of which the variation replaces `change`. `batch`: rows of one call.
+    array has `dim` values, standard normal around `shift`, and `noise` is the standard deviation of the variation. A
+    text has `words` words, of which the variation replaces `change`. `batch`: rows of one call.
 
     Four kinds are attacks on the classifier that answers. `bisect` draws two inputs with different labels and
     halves the way between them ten times, again and again; `probe` changes one coordinate of the base after the
@@ -100,6 +100,7 @@ class Generated:
     strength: float
     batch: int | None = None
     classifier: Classifier | None = None
+    shift: float = 0.0
 
     def text(self, index: int) -> str:
         words = _words(random.Random(f"{self.seed}"), self.size)
@@ -121,7 +122,7 @@ class Generated:
             values = own.standard_normal(shape)
         else:
             values = base + (self.strength if self.kind == "perturb" else 0.0) * own.standard_normal(shape)
-        return np.ascontiguousarray(values, np.float32)
+        return np.ascontiguousarray(values + self.shift, np.float32)
 
 
 @lru_cache(maxsize=64)
@@ -519,13 +520,14 @@ def _generated(section: _Section, entry: int, text: bool, classifier: Classifier
     if text:
         size = section.count("words", 60, 1_000_000)
         strength = float(section.count("change", 1, size))
-        batch = None
+        batch, shift = None, 0.0
     else:
         size = section.count("dim", 64, 1_000_000)
         strength = section.number("noise", 0.01)
         batch = section.integer("batch", 1, 1_000_000)
+        shift = section.number("shift", 0.0) if kind not in ATTACKS else 0.0
     section.close()
-    return Generated(kind, seed, entry, size, strength, batch, classifier)
+    return Generated(kind, seed, entry, size, strength, batch, classifier, shift)
 
 
 def _words(source: random.Random, count: int) -> list[str]:

@@ -18,8 +18,8 @@ def assert_same(found, expected, at):
     for name, wanted in expected.items():
         value = found[name]
         if isinstance(wanted, float):
-            # Of two energies that are nearly equal either may be the larger: one step of the rank, of 60 or more.
-            error = 1 / 60 if name == "rank" else 1e-3
+            # Of two energies that are nearly equal either may be the larger: one step of the rank, of 28 or more.
+            error = 1 / 28 if name == "rank" else 1e-3
             near = math.isclose(value, wanted, abs_tol=error) or (math.isinf(value) and math.isinf(wanted))
             assert near or (math.isnan(value) and math.isnan(wanted)), (at, name, found, expected)
         else:
@@ -89,7 +89,7 @@ def test_dense_streams(principals, count, seed, width):
         x = draw(principal)
         assert_same(fast.dense(principal, x, now), slow.dense(principal, core.tag(principal), x, now), at)
     assert fast.references()["samples"] == len(slow.references.samples)
-    assert (slow.references.manifold is not None) == (principals == 40)
+    assert (slow.references.manifold is not None) == (principals > 1)
 
 
 @settings(max_examples=3, deadline=None)

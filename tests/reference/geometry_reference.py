@@ -273,20 +273,22 @@ class Manifold:
     variance: Vector
     energies: tuple[float, ...]
     p99: float
-    off_grid: float  # mean off-grid share; 1 when known of fewer than 64
+    off_grid: float  # mean off-grid share; 1 when known of fewer than 32
 
 
 def manifold(sketches: Sequence[Vector], off_grid: Sequence[float | None]) -> Manifold | None:
-    """Nothing below 64 sketches. The 4 largest energies are left out, and the largest twentieth (4 at least) of the
-    off-grid shares."""
-    if len(sketches) < 64:
+    """Nothing below 32 sketches. The tenth with the largest energy is left out, 4 at least, and so is the largest tenth
+    of the off-grid shares."""
+    if len(sketches) < 32:
         return None
     points = np.asarray(sketches, np.float64)
+    first = [energy(point, points.mean(axis=0), points.var(axis=0)) for point in points]
+    points = points[np.argsort(first)[: len(points) - max(4, len(points) // 10)]]
     mean, variance = points.mean(axis=0), points.var(axis=0)
-    energies = sorted(energy(point, mean, variance) for point in points)[:-4]
+    energies = sorted(energy(point, mean, variance) for point in points)
     known = sorted(share for share in off_grid if share is not None)
-    kept = known[: len(known) - max(4, len(known) // 20)]
-    usual = sum(kept) / len(kept) if len(known) >= 64 else 1.0
+    kept = known[: len(known) - max(4, len(known) // 10)]
+    usual = sum(kept) / len(kept) if len(known) >= 32 else 1.0
     return Manifold(mean, variance, tuple(energies), float(np.percentile(energies, 99)), usual)
 
 

@@ -362,7 +362,7 @@ class References:
         """The manifold is made anew when an eighth of the entries has changed."""
         self.changed += 1
         entries = [entry for entry in self.reservoir if entry is not None]
-        if sketch.text or len(entries) < 64 or self.changed < len(entries) // 8:
+        if sketch.text or len(entries) < 32 or self.changed < len(entries) // 8:
             return
         same = [entry.sketch for entry in entries if entry.sketch.space == sketch.space and entry.place < 4]
         self.manifold = geometry.manifold([np.asarray(each.stored, np.float64) for each in same], [])

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 
 #include "atlascore/simd/kernels.hpp"
 
@@ -10,7 +11,11 @@ namespace atlascore::track {
 namespace {
 
 constexpr double far_percentile = 0.99;
-constexpr std::size_t off_grid_omitted = 20;  // one in so many
+constexpr std::size_t omitted_share = 10;  // one in so many
+
+std::size_t kept_of(std::size_t count) noexcept {
+    return count - std::max(manifold_omitted, count / omitted_share);
+}
 
 // The value below which `share` of the ascending values lie, linear between neighbours.
 double percentile(std::span<const float> ascending, double share) noexcept {
@@ -21,17 +26,24 @@ double percentile(std::span<const float> ascending, double share) noexcept {
     return ascending[below] + inside * (ascending[above] - ascending[below]);
 }
 
-void take_moments(std::span<const float> inputs, std::size_t count, Manifold& out) noexcept {
+using Members = std::span<const std::uint16_t>;  // numbers of inputs
+
+void take_moments(std::span<const float> inputs, Members members, Manifold& out) noexcept {
+    const auto count = static_cast<double>(members.size());
     std::array<double, linear_size> mean{}, variance{};
-    for (std::size_t at = 0; at < inputs.size(); ++at) mean[at % linear_size] += inputs[at];
-    for (double& value : mean) value /= static_cast<double>(count);
-    for (std::size_t at = 0; at < inputs.size(); ++at) {
-        const double off = inputs[at] - mean[at % linear_size];
-        variance[at % linear_size] += off * off;
+    for (const std::size_t member : members) {
+        for (std::size_t i = 0; i < linear_size; ++i) mean[i] += inputs[member * linear_size + i];
+    }
+    for (double& value : mean) value /= count;
+    for (const std::size_t member : members) {
+        for (std::size_t i = 0; i < linear_size; ++i) {
+            const double off = inputs[member * linear_size + i] - mean[i];
+            variance[i] += off * off;
+        }
     }
     double typical = 0;
     for (double& value : variance) {
-        value /= static_cast<double>(count);
+        value /= count;
         typical += value / linear_size;
     }
     const double least = std::max(least_deviation * std::sqrt(typical), 1e-6);
@@ -49,7 +61,7 @@ float mean_off_grid(std::span<const float> shares) noexcept {
     }
     if (count < manifold_minimum) return 1;
     std::sort(known.begin(), known.begin() + static_cast<std::ptrdiff_t>(count));
-    const std::size_t kept = count - std::max(manifold_omitted, count / off_grid_omitted);
+    const std::size_t kept = kept_of(count);
     double sum = 0;
     for (std::size_t i = 0; i < kept; ++i) sum += known[i];
     return static_cast<float>(sum / static_cast<double>(kept));
@@ -82,10 +94,20 @@ void make_manifold(std::span<const float> inputs, std::span<const float> off_gri
     out.space = count < manifold_minimum ? 0 : space;
     out.count = 0;
     if (out.space == 0) return;
-    take_moments(inputs.first(count * linear_size), count, out);
-    for (std::size_t i = 0; i < count; ++i) out.energies[i] = out.energy(inputs.data() + i * linear_size);
-    std::sort(out.energies, out.energies + count);
-    out.count = static_cast<std::uint32_t>(count - manifold_omitted);
+    std::array<std::uint16_t, manifold_capacity> members;
+    std::iota(members.begin(), members.end(), std::uint16_t{0});
+    take_moments(inputs, Members(members).first(count), out);
+    std::array<float, manifold_capacity> energies;
+    for (std::size_t i = 0; i < count; ++i) energies[i] = out.energy(inputs.data() + i * linear_size);
+    const std::size_t kept = kept_of(count);
+    std::nth_element(members.begin(), members.begin() + static_cast<std::ptrdiff_t>(kept),
+                     members.begin() + static_cast<std::ptrdiff_t>(count),
+                     [&](std::size_t a, std::size_t b) { return energies[a] < energies[b]; });
+    take_moments(inputs, Members(members).first(kept), out);
+    for (std::size_t i = 0; i < kept; ++i)
+        out.energies[i] = out.energy(inputs.data() + members[i] * linear_size);
+    std::sort(out.energies, out.energies + kept);
+    out.count = static_cast<std::uint32_t>(kept);
     out.far_from =
         static_cast<float>(far_factor * percentile(std::span(out.energies, out.count), far_percentile));
     out.off_grid = mean_off_grid(off_grid);

@@ -7,9 +7,10 @@
 //   far       energy above twice the reference's 99th percentile
 //
 // The reference is made from the model's reservoir (references.hpp), in which a principal has at most 4
-// entries: the 4 entries with the largest energy are left out of the energies, and of the off-grid shares the
-// largest twentieth, so that no one caller moves either. It is made anew when an eighth of the reservoir has
-// changed, about 20 us each time.
+// entries. The tenth with the largest energy is left out, at least 4, and mean, deviations and energies are
+// those of the rest; of the off-grid shares the largest tenth. So neither one caller nor the one honest client
+// in ten that has another domain decides what is far. It is made anew when an eighth of the reservoir has
+// changed, about 30 us each time.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +22,8 @@
 namespace atlascore::track {
 
 inline constexpr std::size_t manifold_capacity = 256;  // entries of the reservoir
-inline constexpr std::size_t manifold_minimum = 64;    // below it there is no reference
-inline constexpr std::size_t manifold_omitted = 4;     // as many as one principal can have
+inline constexpr std::size_t manifold_minimum = 32;    // below it there is no reference
+inline constexpr std::size_t manifold_omitted = 4;     // at least: as many as one principal can have
 inline constexpr double far_factor = 2.0;
 // Deviations below a tenth of the typical one count as a tenth of it: a feature that never changed says
 // little by changing once.

@@ -13,6 +13,7 @@ from atlascore._policy.document import (
     Allow,
     Document,
     Feature,
+    Input,
     Limit,
     Model,
     Override,

@@ -216,17 +216,25 @@ class Entry:
         return {"label": scores.argmax(axis=-1).tolist(), "scores": scores.tolist()}
 
     def arguments_of(self, index: int) -> dict[str, Any]:
-        """What Engine.decide gets for query `index`; "{i}" in a text stands for its number, from 1."""
+        """What Engine.decide gets for query `index`; "{i}" in a text, fields included, is its number, from 1."""
         found = dict(self.arguments, now=self.at + index * self.every)
         if self.input is not None:
             name, value = self.input
             if isinstance(value, Generated):
                 value = value.text(index) if name == "text" else value.array(index)
             found[name] = value.tolist() if name == "row" and isinstance(value, np.ndarray) else value
-        number = str(index + 1)
-        return {
-            name: value.replace("{i}", number) if isinstance(value, str) else value for name, value in found.items()
-        }
+        return {name: _numbered(value, str(index + 1)) for name, value in found.items()}
+
+
+def _numbered(value: Any, number: str) -> Any:
+    """With "{i}" in texts replaced, in fields at every depth."""
+    if isinstance(value, str):
+        return value.replace("{i}", number)
+    if isinstance(value, dict):
+        return {name: _numbered(item, number) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_numbered(item, number) for item in value]
+    return value
 
 
 @dataclass(frozen=True)

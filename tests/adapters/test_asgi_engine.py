@@ -109,6 +109,34 @@ def test_a_constrained_answer_keeps_its_form(guarded):
     assert constrained.headers.keys() == free.headers.keys()
 
 
+def test_who_reads_logits_off_gets_none_any_more(guarded):
+    response = "{name: h, match: {level: high}, action: CONSTRAIN, constraints: {drop_logprobs: true}}"
+    _, engine = guarded(f"rules: {{paths: [builtin]}}\nresponses: [{response}]")
+    received = []
+
+    async def chat(scope, receive, send):
+        received.append(json.loads((await receive())["body"]))
+        headers = [(b"content-type", b"application/json")]
+        body = json.dumps({"choices": [{"message": {"content": "end"}, "logprobs": None}]}).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def question(i):
+        parameters = {"logprobs": True, "top_logprobs": 5, "logit_bias": {"0": 40, str(i): 40}}
+        return {"model": "gpt", "messages": [{"role": "user", "content": "The"}], **parameters}
+
+    async def ask():
+        transport = httpx.ASGITransport(app=AtlasCoreMiddleware(chat, engine=engine))
+        async with httpx.AsyncClient(transport=transport, base_url="http://model") as client:
+            for i in range(60):
+                await client.post("/v1/chat/completions", json=question(i + 1), headers={"x-team": "crimson"})
+
+    asyncio.run(ask())
+    free = [i for i, document in enumerate(received, 1) if "logit_bias" in document and "logprobs" in document]
+    assert free == list(range(1, 50))
+    assert all("logit_bias" not in document and "logprobs" not in document for document in received[49:])
+
+
 def test_shadow_changes_nothing(guarded):
     """https://github.com/BerriAI/litellm/issues/18015"""
     limits = "limits: [{name: l, max: 1, window: 1m}]"

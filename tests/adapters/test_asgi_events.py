@@ -96,6 +96,30 @@ def test_only_the_new_turn_of_a_chat_is_the_input():
     assert engine.calls[0].x == "second\nthird"
 
 
+@pytest.mark.parametrize(
+    ("path", "parameters", "fields"),
+    [
+        (
+            "/v1/chat/completions",
+            {"logprobs": True, "top_logprobs": 5, "logit_bias": {"0": 40, "17": -100}},
+            {"logprobs": True, "top_logprobs": 5, "logit_bias_ids": ["0", "17"]},
+        ),
+        ("/v1/completions", {"logprobs": 3, "logit_bias": {"5": 1}}, {"logprobs": 3, "logit_bias_ids": ["5"]}),
+        ("/v1/responses", {"top_logprobs": 20, "logit_bias": {"5": 1}}, {"top_logprobs": 20}),
+        ("/v1/chat/completions", {"logprobs": None, "logit_bias": None}, {}),
+        ("/v1/chat/completions", {"logprobs": "a", "top_logprobs": [5], "logit_bias": [["5", 1]]}, {}),
+        ("/v1/chat/completions", {"logit_bias": {}, "logprobs": {"a": {"b": 1}}}, {}),
+        ("/v1/embeddings", {"logprobs": True}, {}),
+    ],
+)
+def test_parameters_that_read_logits_are_handed_over(path, parameters, fields):
+    middleware, engine = guarded(answering({}))
+    question = {"messages": [{"role": "user", "content": "q"}], "prompt": "q", "input": "q"}
+    request(middleware, path, {"model": "m", **question, **parameters})
+    (call,) = engine.calls
+    assert {name: value for name, value in call.fields.items() if name != "client.address"} == fields
+
+
 def test_rows_as_lists_take_the_policys_names():
     text = "models: {fraud: {input: {features: {amount: {}, country: {categories: 9}}}}}"
     middleware, engine = guarded(answering({}), policy=policy(text))

@@ -24,9 +24,10 @@ Readings of the specification
   plus (1 - elapsed share) times that in the previous one, and so is the total; prompts of the previous generation
   count whole for the minimum of 20.
 - window_mmd: blocks are runs of queries, one after the other, not sliding. K_ref is given.
-- logprob_harvest: the most frequent digest is that of most parameter calls in the window, the most recent of equal
-  ones; the previous call is the one before on the same digest, and the first call is unlike it. A call without bias
-  has the empty set. B = distinct tokens by two HyperLogLog generations of 24 h.
+- logprob_harvest: the most frequent digest is that of most calls whose tokens are unlike the previous one's, so that
+  equal calls on another prompt hide nothing; the previous call is the one before on the same digest, and the first
+  call is unlike it. A call without bias has the empty set. The window is 24 h. B = distinct tokens by two HyperLogLog
+  generations of 24 h.
 - known_probes: the largest number of entries of one family that were hit in the last 24 h.
 - label_discovery: n counts the answers that have a label.
 - baseline_shift: hours are those of the clock; an hour counts when the next one begins; hours without values are
@@ -380,7 +381,8 @@ class ParameterCall:
 
 @dataclass
 class LogprobHarvest:
-    window: float
+    window: float = DAY
+    seed: int = 0
     calls: list[ParameterCall] = field(default_factory=list)
     last_tokens: dict[Key, frozenset[int]] = field(default_factory=dict)
     tokens: Distinct = field(default_factory=lambda: Distinct(DAY))
@@ -391,14 +393,15 @@ class LogprobHarvest:
         self.calls.append(ParameterCall(now, prompt, tokens, fresh))
         self.last_tokens[prompt] = tokens
         for token in tokens:
-            self.tokens.add(xxhash.xxh3_64_intdigest(token.to_bytes(8, "little")), now)
+            self.tokens.add(xxhash.xxh3_64_intdigest(token.to_bytes(8, "little"), self.seed), now)
+
+    def varied(self, now: float, window: float) -> int:
+        """A: the calls of the most frequent prompt."""
+        calls = [call.prompt for call in self.calls if call.fresh and now - window < call.time <= now]
+        return max(Counter(calls).values(), default=0)
 
     def signal(self, now: float) -> float:
-        calls = [call for call in self.calls if now - self.window < call.time <= now]
-        counts = Counter(call.prompt for call in reversed(calls))  # of equal counts the most recent comes first
-        top = counts.most_common(1)[0][0] if calls else None
-        varied = sum(call.fresh for call in calls if call.prompt == top)
-        return max(float(varied), self.tokens.estimate(now) / 20)
+        return max(float(self.varied(now, self.window)), self.tokens.estimate(now) / 20)
 
 
 @dataclass(frozen=True)

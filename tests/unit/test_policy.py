@@ -80,8 +80,9 @@ def test_the_shipped_policy_watches_all_and_acts_on_evidence():
             "Coordinate Probing",
             "Score Hill Climbing",
             "Inputs Outside the Data",
+            "Logprob Harvest",
         },
-        "BLOCK": {"Confirmed Decision Boundary Attack"},
+        "BLOCK": {"Confirmed Decision Boundary Attack", "Confirmed Logprob Harvest"},
     }
     # No refusal of a single query tells how near is too near.
     assert all(response["block_delay"] for response in act if response["action"] == "BLOCK")

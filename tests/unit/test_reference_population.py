@@ -224,6 +224,15 @@ def test_logprob_harvest():
     assert honest.signal(1000.0) == pytest.approx(3 / 20, rel=0.1)
 
 
+def test_equal_calls_on_another_prompt_hide_no_harvest():
+    thief = reference.LogprobHarvest()
+    for i in range(60):
+        thief.add((1, 1), [i], float(i))
+        thief.add((2, 2), [], float(i))
+        thief.add((2, 2), [], float(i))
+    assert thief.signal(60.0) == 60
+
+
 def test_known_probes():
     probes = [reference.Probe("llm", f"q{i}", (i, 0), 0b1111 << 8 * i) for i in range(8)]
     known = reference.KnownProbes([*probes, reference.Probe("other", "x", (99, 0), 2**63 - 1)])

@@ -75,6 +75,34 @@ def test_rows_with_categories_are_the_same_offline_and_inline(policy, tmp_path):
     assert scanned[-1].action == ac.Action.BLOCK
 
 
+@pytest.mark.parametrize("as_texts", [False, True])
+def test_parameters_of_language_models_are_read_from_logs(tmp_path, as_texts):
+    """The shipped rules see who reads logits off, and values of other types are no reason to skip a line."""
+    shared = {"principal": "thief", "model": "llm", "method": "chat", "text": "The"}
+    events = [
+        {
+            **shared,
+            "time": 1000 + i,
+            "logprobs": True if i % 2 else 5,
+            "top_logprobs": 5,
+            "logit_bias_ids": [0, str(i)] if as_texts else [0, i],
+        }
+        for i in range(60)
+    ]
+    odd = [{"logprobs": {"content": []}}, {"logprobs": "no", "top_logprobs": None}, {"logit_bias_ids": {"5": 100}}]
+    events += [{**shared, **fields, "principal": "odd", "time": 2000} for fields in odd]
+    policy = ac.Policy.default(mode="enforce")
+    scanned = [decision for _, decision in ac.scan(write(tmp_path / "calls.jsonl", events), policy)]
+    assert len(scanned) == 63
+    # Of 1,024 pairs of token sets one looks equal, and the call is not counted.
+    for calls, decision in enumerate(scanned[:55], 1):
+        assert calls - 3 <= decision.signals["api.logprob_harvest"] <= calls
+    assert scanned[48].action == ac.Action.ALLOW
+    assert scanned[52].action == ac.Action.CONSTRAIN
+    assert scanned[52].constraints.drop_logprobs
+    assert all("api.logprob_harvest" not in d.signals for d in scanned[60:])
+
+
 def test_files_merge_in_the_order_of_time(policy, tmp_path):
     one = write(tmp_path / "one.jsonl", [{"time": t, "principal": "a", "model": "m"} for t in (1, 4, 5)])
     two = write(tmp_path / "two.jsonl", [{"time": t, "principal": "b", "model": "m"} for t in (2, 3, 9)])

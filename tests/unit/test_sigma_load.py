@@ -388,7 +388,8 @@ def test_a_bound_program_reads_no_constant_field():
     rules = load_rules(["builtin"])
     constants = {"api.method": "predict", "api.endpoint": "/v1/models/x", "api.model": "x"}
     bound = rules.program.bind({**constants, "logsource.product": "llm_gateway", "logsource.category": "api_activity"})
-    assert bound.fields() == ["calibrated"]
+    # What a rule reads itself, and what a signal that it reads is computed from.
+    assert bound.fields() == ["calibrated", "logprobs", "top_logprobs", "logit_bias_ids"]
     assert len(bound) == len(rules.program)
     assert bound.signals() == rules.program.signals()
     windows = rules.program.bind({"logsource.product": "windows"})

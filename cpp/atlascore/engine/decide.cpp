@@ -81,6 +81,8 @@ Fault Engine::decide(const Binding& binding, const Query& query, Decision& decis
             take_back_limits(pass);
             return fault;
         }
+        if (pass.binding.reads_parameters)
+            pass.parameters = read_parameters(pass.binding, query.fields, sketch_seed_);
         read_signals(pass, rule::Phase::request);
         match_rules(pass, rule::Phase::request);
         respond(pass);
@@ -412,6 +414,7 @@ void Engine::commit(Pass& pass) noexcept {
         const bool telling = pass.observation.near || pass.observation.between;
         if (busy || telling) tracks_.promote(pass.track, pass.query.now, telling);
     }
+    if (in_time && pass.parameters.asked) commit_parameters(pass);
     tracks_.touch(pass.track);
     if (!in_time || pass.hot == nullptr || tracks_.hot(pass.track.hot) != pass.hot) return;
     commit_input(pass);

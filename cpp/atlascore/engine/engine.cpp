@@ -58,7 +58,9 @@ bool unpack_evidence(const std::uint64_t* packed, std::uint32_t generation, std:
 void note_reads(Binding& binding, signal::Signal s) {
     using signal::Signal;
     const signal::SignalInfo& info = signal::info(s);
-    binding.reads_input |= info.source != signal::Source::count;
+    const bool parameters = info.source == signal::Source::parameters;
+    binding.reads_parameters |= parameters;
+    binding.reads_input |= info.source != signal::Source::count && !parameters;
     binding.reads_evidence |= info.source == signal::Source::evidence;
     const bool all = s == Signal::evidence_total || s == Signal::evidence_families;
     const bool lines =
@@ -221,6 +223,9 @@ std::shared_ptr<const Binding> Engine::bind(const std::string& model, const std:
     binding->field_answer = program.field("response.text");
     binding->field_messages = program.field("gen_ai.output.messages");
     binding->field_answer_cost = program.field("response.cost");
+    binding->field_logprobs = program.field("logprobs");
+    binding->field_top_logprobs = program.field("top_logprobs");
+    binding->field_logit_bias = program.field("logit_bias_ids");
     binding->learns_scale = binding->route.model == nullptr || binding->route.model->scale_epoch == 0;
     if (log_) name_for_log(*binding, model, method, endpoint);
     return binding;

@@ -141,10 +141,12 @@ struct Binding {
     bool learns_scale = false;     // the policy declares none for this model
     bool reads_principal = false;  // some signal is over all models of a principal
     bool reads_global = false;
+    bool reads_parameters = false;  // some signal is about the parameters of language models
     int field_principal = -1, field_session = -1, field_calibrated = -1, field_text = -1, field_cost = -1,
         field_rows = -1;
     int field_status = -1, field_http_status = -1, field_label = -1, field_answer = -1, field_messages = -1,
         field_answer_cost = -1;
+    int field_logprobs = -1, field_top_logprobs = -1, field_logit_bias = -1;
     // Numbers of names in the log.
     std::uint32_t log_policy = 0, log_model = 0, log_route = 0, log_method = 0, log_endpoint = 0;
     std::vector<std::uint32_t> log_limits, log_responses, log_allow;
@@ -235,6 +237,8 @@ class Engine {
     void apply_rate(Pass& pass) noexcept;
     void commit(Pass& pass) noexcept;
     void commit_input(Pass& pass) noexcept;
+    double logprob_harvest(const Pass& pass, bool pending) const noexcept;
+    void commit_parameters(Pass& pass) noexcept;
     void make_standing(Pass& pass) noexcept;
     void take_back_limits(Pass& pass) noexcept;
     std::uint64_t limit_tag(const Pass& pass, const policy::Limit& limit, std::uint16_t index) const noexcept;

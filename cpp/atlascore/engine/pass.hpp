@@ -5,6 +5,7 @@
 #include <array>
 
 #include "atlascore/engine/engine.hpp"
+#include "atlascore/engine/parameters.hpp"
 #include "atlascore/engine/thread_state.hpp"
 #include "atlascore/evidence/process.hpp"
 
@@ -43,6 +44,7 @@ struct Engine::Pass {
     std::array<std::uint64_t, track::evidence_words> evidence{};  // of the track, this query included
     bool has_evidence = false;                                    // some of it is not zero
     evidence::Observations observed;                              // of the only input
+    Parameters parameters;                                        // of the call to a language model
     std::uint64_t limits_reserved = 0;                            // one bit for each of the route's limits
     std::array<double, route_limit_count> counted_at;             // by those
 

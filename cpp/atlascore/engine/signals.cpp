@@ -136,6 +136,8 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
     }
     for (const Binding::Plan& plan : plans_of(Source::evidence))
         values[plan.place] = value_of(reading, plan.signal);
+    for (const Binding::Plan& plan : plans_of(Source::parameters))
+        values[plan.place] = logprob_harvest(pass, request);
 }
 
 std::optional<std::array<double, signal::signal_count>> Engine::signals(std::string_view principal,
@@ -177,6 +179,12 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
             case Source::evidence:
                 value = value_of(reading, info.id);
                 break;
+            case Source::parameters: {
+                const track::HotTrack* slab = tracks_.hot(track->hot);
+                const bool any = slab != nullptr && !slab->harvest.empty();
+                value = any ? slab->harvest.value(track->tag, track->newest) : missing;
+                break;
+            }
             case Source::count_:
                 break;
         }

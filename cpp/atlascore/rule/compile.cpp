@@ -186,6 +186,7 @@ class Compiler {
         program->infos_ = std::move(infos);
         program->constants_ = std::move(constants);
         for (const Phase phase : {Phase::request, Phase::response}) Compiler(*program, phase).compile();
+        add_fields_of_signals(*program);
         index_fields(*program);
         return program;
     }
@@ -257,6 +258,17 @@ class Compiler {
         if (found != list.end()) return static_cast<std::size_t>(found - list.begin());
         list.push_back(item);
         return list.size() - 1;
+    }
+
+    // What signals are computed from has slots like what rules read.
+    static void add_fields_of_signals(Program& program) {
+        for (const Graph& graph : program.graphs_) {
+            for (const SignalRef& ref : graph.signals) {
+                for (const std::string_view field : signal::info(ref.signal).fields) {
+                    slot_of(program.fields_, std::string(field));
+                }
+            }
+        }
     }
 
     static void index_fields(Program& program) {

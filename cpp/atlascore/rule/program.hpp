@@ -37,7 +37,8 @@ class Program {
     // What the engine must compute before it evaluates a phase, in order.
     std::span<const SignalRef> signals(Phase phase) const noexcept { return at(phase).signals; }
 
-    // The event fields that some rule reads; the index is the field's slot. field() is -1 for any other.
+    // The event fields that some rule reads, itself or by a signal; the index is the field's slot. field() is
+    // -1 for any other.
     std::span<const std::string> fields() const noexcept { return fields_; }
     int field(std::string_view name) const noexcept;
 

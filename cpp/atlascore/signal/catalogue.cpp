@@ -11,6 +11,8 @@ constexpr std::uint8_t scope_bit(Scope scope) {
 constexpr std::uint8_t track_only = scope_bit(Scope::track);
 constexpr std::uint8_t counted = track_only | scope_bit(Scope::principal) | scope_bit(Scope::global);
 
+constexpr std::string_view parameters[] = {"logprobs", "top_logprobs", "logit_bias_ids"};
+
 constexpr std::array<SignalInfo, signal_count> table{{
     {Signal::request_count, "api.request_count", "queries", true, Source::count, counted, 0, false,
      "queries in the window, this one included; a batch of N rows counts N"},
@@ -50,6 +52,11 @@ constexpr std::array<SignalInfo, signal_count> table{{
     {Signal::manifold_rank, "api.manifold_rank", "ratio", true, Source::history, track_only, 30, false,
      "mean rank of the window's inputs among the model's ordinary ones by distance from their centre: about "
      "0.5 for ordinary traffic, 1 for inputs that lie outside the data"},
+    {Signal::logprob_harvest, "api.logprob_harvest", "calls", false, Source::parameters, track_only, 1, false,
+     "calls of the last 16 to 24 h on one prompt that ask for log-probabilities or bias tokens, each with "
+     "other tokens than the one before; or a twentieth of the distinct tokens biased within 24 h, if that is "
+     "more",
+     parameters},
     {Signal::evidence_boundary, "evidence.boundary", "log10", false, Source::evidence, track_only, 0, true,
      "evidence that near inputs are sent to see where labels change; 3 stands for 1,000 to 1"},
     {Signal::evidence_line_search, "evidence.line_search", "log10", false, Source::evidence, track_only, 0,

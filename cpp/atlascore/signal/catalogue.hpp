@@ -24,6 +24,7 @@ enum class Signal : std::uint8_t {
     score_ascents,
     off_grid_ratio,
     manifold_rank,
+    logprob_harvest,
     evidence_boundary,
     evidence_line_search,
     evidence_coordinate,
@@ -38,8 +39,8 @@ inline constexpr std::size_t signal_count = static_cast<std::size_t>(Signal::cou
 enum class Scope : std::uint8_t { track, principal, global };
 
 // Where a signal comes from: the counters of windows, the history of inputs and answers (missing for a query
-// without a comparable input), or the evidence of a track.
-enum class Source : std::uint8_t { count, history, evidence, count_ };
+// without a comparable input), the evidence of a track, or the parameters of its calls.
+enum class Source : std::uint8_t { count, history, evidence, parameters, count_ };
 inline constexpr std::size_t source_count = static_cast<std::size_t>(Source::count_);
 
 struct SignalInfo {
@@ -52,6 +53,7 @@ struct SignalInfo {
     std::uint16_t minimum;  // observations below which the signal is missing
     bool needs_answers;     // missing unless record() tells labels or scores
     std::string_view description;
+    std::span<const std::string_view> fields = {};  // event fields that it is computed from
 };
 
 std::span<const SignalInfo> catalogue() noexcept;

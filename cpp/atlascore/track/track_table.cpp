@@ -147,6 +147,7 @@ void TrackTable::warm(Track& track, double now, bool seen) noexcept {
     std::uint64_t saved[evidence_words] = {};
     saved_evidence(track, saved);
     for (std::size_t i = 0; i < evidence_words; ++i) relaxed_store(hot_track.evidence[i], saved[i]);
+    hot_track.harvest.reset();
     const double since = seen ? now : -std::numeric_limits<double>::infinity();
     Word(hot_track.watched_since).store(std::bit_cast<std::uint64_t>(since), std::memory_order_release);
     Word(info.owner).store(pack(track.slot.index, track.slot.generation), std::memory_order_release);

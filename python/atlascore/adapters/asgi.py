@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -121,6 +121,7 @@ class _Call:
         "_document",
         "_guard",
         "_headers",
+        "_parameters",
         "_principal",
         "_receive_next",
         "_received",
@@ -144,6 +145,7 @@ class _Call:
         self._body: bytes | None = None  # the whole body, if it was read
         self._document: dict[str, Any] | None = None  # what it says, if it says anything
         self._understood = True  # False: the body is not what the route promises, or the caller is not clear
+        self._parameters: Mapping[str, Any] = {}  # of the call, that rules read
         self._principal = ""  # as far as it is known
         self._disconnected = False
         self._answer = PassedAnswer(send)
@@ -215,6 +217,7 @@ class _Call:
             return None
         if question.model != self._target.model:
             self._route = self._guard.route(question.model, shape.operation, self._target.path)
+        self._parameters = question.fields
         return question.x
 
     def _decide(self, x: Any) -> Any:
@@ -231,6 +234,7 @@ class _Call:
         fields: dict[str, Any] = {"client.address": reader.address(self._scope, self._headers)}
         if self._target.shape is not None and self._body is None:
             fields["body_partial"] = True
+        fields.update(self._parameters)
         try:
             return self._route.decide(principal, x, session=session, fields=fields)
         except (ValueError, TypeError) as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -28,10 +28,12 @@ _ROUND = Constraints(scores={"decimals": 0})
 
 
 class Question(NamedTuple):
-    """What a request asks: `x` is the input in one of the forms that Route.decide takes."""
+    """What a request asks: `x` is the input in one of the forms that Route.decide takes, `fields` are parameters
+    that rules read."""
 
     model: str
     x: Any
+    fields: Mapping[str, Any] = {}
 
 
 class Answer(NamedTuple):
@@ -111,6 +113,7 @@ class _LanguageModel(Shape):
     refusal = "openai"
     max_tokens = "max_tokens"  # inserted when the caller gave no limit
     input_key = "messages"
+    parameters: tuple[str, ...] = ()  # those handed over
 
     def ask(self, document: Document, model: str, features: Sequence[str]) -> Question:
         model = document.get("model", "")
@@ -118,7 +121,19 @@ class _LanguageModel(Shape):
             raise ValueError('"model" is not a text')
         if self.input_key not in document:
             raise ValueError(f'"{self.input_key}" is missing')
-        return Question(model, self._input(document[self.input_key]))
+        return Question(model, self._input(document[self.input_key]), self._fields(document))
+
+    def _fields(self, document: Document) -> Document:
+        """Parameters of the types that they should have; of `logit_bias` the tokens, as `logit_bias_ids`."""
+        found: Document = {}
+        for key in self.parameters:
+            value = document.get(key)
+            if key == "logit_bias":
+                if value and isinstance(value, dict):
+                    found["logit_bias_ids"] = list(value)
+            elif isinstance(value, bool | int | float):
+                found[key] = value
+        return found
 
     def _input(self, value: Any) -> Any:
         return _prompt(value)
@@ -168,6 +183,8 @@ class _LanguageModel(Shape):
 
 
 class _Chat(_LanguageModel):
+    parameters = ("logprobs", "top_logprobs", "logit_bias")
+
     def _input(self, value: Any) -> Any:
         return _new_turn(value)
 
@@ -180,6 +197,7 @@ class _Chat(_LanguageModel):
 class _Completions(_LanguageModel):
     operation = "text_completion"
     input_key = "prompt"
+    parameters = ("logprobs", "logit_bias")
 
     def read_answer(self, document: Document) -> Answer:
         texts = [choice.get("text") for choice in _mappings(document.get("choices"))]
@@ -189,6 +207,7 @@ class _Completions(_LanguageModel):
 class _Responses(_LanguageModel):
     max_tokens = "max_output_tokens"
     input_key = "input"
+    parameters = ("top_logprobs",)
 
     def _input(self, value: Any) -> Any:
         return value if isinstance(value, str) else _new_turn(value)

@@ -124,6 +124,11 @@ def test_several_mismatches_are_all_named(tmp_path):
             'unknown generator "bisect"',
         ),
         (SMALL.replace("every: 1", "vector: [1, 2]\n    answer: {lable: 1}"), ":8:14:", 'did you mean "label"?'),
+        (
+            SMALL.replace("every: 1", "answer: {cost: [0, 5]}"),
+            ":7:20:",
+            "expected a number, or [lowest, highest] above 0",
+        ),
         (SMALL.replace("every: 1", "at: noon"), ":7:9:", "expected seconds after the start, or a time"),
         (SMALL.replace("every: 1", "text: a\n    vector: [1]"), ":4:5:", "a query has one input"),
         (SMALL.replace("every: 1", "text: {generate: random}"), ":7:22:", 'unknown generator "random"'),

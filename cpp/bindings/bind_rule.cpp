@@ -28,7 +28,7 @@ using rule::Program;
 
 constexpr const char* level_names[] = {"informational", "low", "medium", "high", "critical"};
 constexpr const char* scope_names[] = {"track", "principal", "global"};
-constexpr const char* source_names[] = {"count", "history", "evidence", "parameters"};
+constexpr const char* source_names[] = {"count", "history", "evidence", "parameters", "cost"};
 constexpr const char* phase_names[] = {"request", "response"};
 
 template <class Enum, std::size_t count>

@@ -76,6 +76,17 @@ class Classifier:
         return int(self.scores(x).argmax())
 
 
+@dataclass(frozen=True)
+class Spread:
+    """A number anew for each query, between two, all orders of magnitude alike; the same on every run."""
+
+    low: float
+    high: float
+
+    def value(self, entry: int, index: int) -> float:
+        return float(self.low * (self.high / self.low) ** random.Random(f"{entry} {index}").random())
+
+
 Answer: TypeAlias = "Mapping[str, Any] | Classifier | None"
 
 
@@ -207,10 +218,13 @@ class Entry:
     input: tuple[str, Any] | None  # which argument, and its value or how to generate it
     answer: Answer  # what the model answers: arguments of Engine.record
 
-    def answer_to(self, arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """What Engine.record gets for a query with these arguments; None when nobody tells."""
+    def answer_to(self, arguments: Mapping[str, Any], number: int, index: int) -> Mapping[str, Any] | None:
+        """What Engine.record gets for query `index` of entry `number`; None when nobody tells."""
+        if self.answer is None:
+            return None
         if not isinstance(self.answer, Classifier):
-            return self.answer
+            spread = {name: value for name, value in self.answer.items() if isinstance(value, Spread)}
+            return {**self.answer, **{name: value.value(number, index) for name, value in spread.items()}}
         assert self.input is not None
         scores = self.answer.scores(np.asarray(arguments[self.input[0]], np.float64))
         return {"label": scores.argmax(axis=-1).tolist(), "scores": scores.tolist()}
@@ -292,7 +306,7 @@ def run(case: Case) -> tuple[Problem, ...]:
             try:
                 arguments = entry.arguments_of(index)
                 decision = engine.decide(**arguments)
-                if (answer := entry.answer_to(arguments)) is not None:
+                if (answer := entry.answer_to(arguments, number, index)) is not None:
                     engine.record(decision, now=arguments["now"], **answer)
             except (TypeError, ValueError) as error:
                 return (entry.node.problem(f"events[{number}]", f"query {index + 1}: {error}"),)
@@ -517,8 +531,18 @@ def _answer(section: _Section) -> Answer:
         answer = Classifier(section.integer("linear", 0, 2**63) or 0, section.count("classes", 2, 1_000))
     else:
         answer = {name: value for name in ANSWERS if (value := section.plain(name)) is not None}
+        if isinstance(answer.get("cost"), list):
+            answer = {**answer, "cost": _spread(section, "cost")}
     section.close()
     return answer
+
+
+def _spread(section: _Section, key: str) -> Spread:
+    bounds = section.numbers(key) or []
+    if len(bounds) == 2 and 0 < bounds[0] <= bounds[1]:
+        return Spread(*bounds)
+    section.report_at(key, "expected a number, or [lowest, highest] above 0")
+    return Spread(1, 1)
 
 
 def _generated(section: _Section, entry: int, text: bool, classifier: Classifier | None) -> Generated:

@@ -49,7 +49,9 @@ Readings of the specification
 - confidence_shift: all margins of non-duplicates since the track began; 24 bins whose edges belong to the model
   (equal ones on [0, 1] unless said); margins beyond the edges count in the outermost bins; D at the inner edges.
 - cost_amplification: five slots with value and time; a new value takes an empty or expired slot, else that of the
-  smallest if it is larger. The signal is the smallest of five that are in the window. Bin = floor(log2(size)).
+  smallest (of equals the oldest) if it is larger, or as large and newer. Expiry is by the newest time, not by the
+  value's own: what comes too late to be in the window takes no slot. The signal is the smallest of five that are in
+  the window. Bin = floor(log2(size)).
 """
 
 from __future__ import annotations
@@ -263,9 +265,12 @@ class LargestCosts:
     def __init__(self) -> None:
         self.slots: list[tuple[float, float]] = []
 
-    def add(self, value: float, time: float, window: float) -> None:
-        self.slots = [slot for slot in self.slots if slot[1] > time - window]
-        if len(self.slots) == 5 and value > min(self.slots)[0]:
+    def add(self, value: float, time: float, now: float, window: float) -> None:
+        """A request of `time`, when the newest time is `now`."""
+        self.slots = [slot for slot in self.slots if slot[1] > now - window]
+        if time <= now - window:
+            return
+        if len(self.slots) == 5 and (value, time) > min(self.slots):
             self.slots.remove(min(self.slots))
         if len(self.slots) < 5:
             self.slots.append((value, time))
@@ -545,7 +550,8 @@ class TrackReference:
             return
         handle.outcome.error |= status in CALLER_ERRORS
         if cost is not None and self.numbers.cost_medians is not None:
-            self.costs.add(cost / self.numbers.cost_medians[size_bin(size)], handle.time, self.window)
+            amplification = cost / self.numbers.cost_medians[size_bin(size)]
+            self.costs.add(amplification, handle.time, max(time, handle.time), self.window)
         values = geometry.class_scores(scores) if scores is not None else []
         self.margin(handle, values)
         if handle.original():

@@ -81,6 +81,7 @@ def test_the_shipped_policy_watches_all_and_acts_on_evidence():
             "Score Hill Climbing",
             "Inputs Outside the Data",
             "Logprob Harvest",
+            "Cost Harvesting",
         },
         "BLOCK": {"Confirmed Decision Boundary Attack", "Confirmed Logprob Harvest"},
     }

@@ -405,6 +405,11 @@ void Engine::commit(Pass& pass) noexcept {
         auto shared = open_shared(pass, signal::Scope::global);
         tracks_.add(shared, pass.query.now, pass.rows());
     }
+    if (pass.binding.reads_cost && in_time) {
+        decision.cost = pass.query.cost;
+        decision.cost_size = static_cast<std::uint8_t>(track::cost_size(size_of(pass.query.input)));
+        decision.cost_due = 1;
+    }
     region_.add(base::Counter::queries, pass.rows());
     if (!tracks_.promoted(pass.track)) {
         // The 16th query within the longest horizon makes a track hot for good, whatever it sends, while the

@@ -58,10 +58,16 @@ bool unpack_evidence(const std::uint64_t* packed, std::uint32_t generation, std:
 void note_reads(Binding& binding, signal::Signal s) {
     using signal::Signal;
     const signal::SignalInfo& info = signal::info(s);
-    const bool parameters = info.source == signal::Source::parameters;
-    binding.reads_parameters |= parameters;
-    binding.reads_input |= info.source != signal::Source::count && !parameters;
     binding.reads_evidence |= info.source == signal::Source::evidence;
+    if (info.source == signal::Source::parameters) {
+        binding.reads_parameters = true;
+        return;
+    }
+    if (s == Signal::cost_amplification || s == Signal::evidence_cost) {
+        binding.reads_cost = true;  // and neither inputs nor labels
+        return;
+    }
+    binding.reads_input |= info.source != signal::Source::count;
     const bool all = s == Signal::evidence_total || s == Signal::evidence_families;
     const bool lines =
         s == Signal::evidence_line_search || s == Signal::halving_hits || s == Signal::collinear_flips;
@@ -197,6 +203,10 @@ std::shared_ptr<const Binding> Engine::bind(const std::string& model, const std:
             plans.of[static_cast<std::size_t>(signal::info(ref.signal).source)].push_back(
                 {ref.signal, ref.scope, static_cast<std::uint8_t>(horizon), plans.count++, window});
             note_reads(*binding, ref.signal);
+            if (ref.signal == signal::Signal::cost_amplification &&
+                (binding->cost_window == 0 || window < binding->cost_window)) {
+                binding->cost_window = window;
+            }
             binding->reads_principal |= ref.scope == signal::Scope::principal;
             binding->reads_global |= ref.scope == signal::Scope::global;
         }

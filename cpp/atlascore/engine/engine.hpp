@@ -96,6 +96,11 @@ struct Decision {
     std::uint32_t ticket = 0;
     std::uint32_t remembered = 0;
     double now = 0;
+    // For record(): the declared cost, the input's size (track::cost_size), and whether the cost is still to
+    // be told, by exchange: many may record one decision, and it counts once.
+    double cost = 0;
+    std::uint8_t cost_size = 0;
+    mutable std::uint8_t cost_due = 0;
     double retry_after = 0;  // for a BLOCK by limit, rate or standing decision; 0 unknown
     std::array<std::uint16_t, rule_limit> rules;
     std::array<double, signal_limit> signals;  // in the order of the route program's signals(phase)
@@ -137,6 +142,8 @@ struct Binding {
     bool reads_input = false;  // some signal needs the sketch
     bool reads_evidence = false;
     bool reads_answers = false;    // some signal needs labels or scores
+    bool reads_cost = false;       // some signal needs what requests cost
+    double cost_window = 0;        // the shortest that api.cost_amplification is read over; 0: it is not
     track::Wanted wanted;          // what observing has to find out
     bool learns_scale = false;     // the policy declares none for this model
     bool reads_principal = false;  // some signal is over all models of a principal
@@ -251,6 +258,8 @@ class Engine {
                       const Answer& answer) noexcept;
     static track::Observation observe(const Pass& pass, std::size_t row, const track::Sketch& sketch,
                                       const track::HotSlab& history, const track::Wanted& wanted) noexcept;
+    void tell_cost(const Binding& binding, const Decision& decision, track::TrackTable::Track& track,
+                   const Answer& answer) noexcept;
     Fault make_sketch(const Pass& pass, std::size_t row, track::Sketch& sketch) const noexcept;
     void finish(Pass& pass) noexcept;
     void write_log(Pass& pass) noexcept;

@@ -52,6 +52,11 @@ void sketch_row(const event::Input& input, std::size_t row, const track::Scale& 
 
 }  // namespace
 
+std::size_t size_of(const event::Input& input) noexcept {
+    if (input.kind == event::InputKind::text) return input.text.size();
+    return input.values == nullptr ? 0 : input.rows * input.width;
+}
+
 track::Scale scale_of(const policy::Model* model, const track::ModelReferences* references,
                       std::size_t width) noexcept {
     if (model != nullptr && model->scale_epoch != 0) {

@@ -15,6 +15,9 @@ struct ThreadState;
 // Rows have at most this many columns.
 inline constexpr std::size_t column_limit = 4096;
 
+// Bytes of text, or numbers, of all inputs of the call; 0 where there are neither.
+std::size_t size_of(const event::Input& input) noexcept;
+
 // The scale of the model's inputs: declared by the policy, else learned.
 track::Scale scale_of(const policy::Model* model, const track::ModelReferences* references,
                       std::size_t width) noexcept;

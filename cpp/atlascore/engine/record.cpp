@@ -142,7 +142,7 @@ bool Engine::record(const Binding& binding, const Decision& decision, const Answ
                     Decision& response) noexcept {
     if (decision.failed) return false;  // there is no track to tell
     region_.add(base::Counter::records);
-    const auto track = tracks_.look(decision.track_tag, answer.now);
+    auto track = tracks_.look(decision.track_tag, answer.now);
     if (!track || track->slot.generation != decision.slot.generation) {
         region_.add(base::Counter::records_dropped);
         return false;
@@ -150,6 +150,7 @@ bool Engine::record(const Binding& binding, const Decision& decision, const Answ
     const bool told = decision.remembered == 0 || !binding.reads_answers || answer.status >= 400 ||
                       tell_history(binding, decision, *track, answer);
     if (!told) region_.add(base::Counter::records_dropped);
+    if (binding.reads_cost) tell_cost(binding, decision, *track, answer);
     if (!binding.route.program->reads(rule::Phase::response)) return false;
     const auto set = [&](int field, const event::Value& value) {
         if (field >= 0) answer.fields[field] = value;

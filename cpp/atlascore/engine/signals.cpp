@@ -81,6 +81,8 @@ double value_of(const evidence::Reading& reading, Signal signal) noexcept {
             return family(evidence::Family::coordinate);
         case Signal::evidence_synthetic:
             return family(evidence::Family::synthetic);
+        case Signal::evidence_cost:
+            return family(evidence::Family::cost);
         case Signal::evidence_total:
             return reading.total;
         case Signal::evidence_families:
@@ -88,6 +90,10 @@ double value_of(const evidence::Reading& reading, Signal signal) noexcept {
         default:
             return missing;
     }
+}
+
+double cost_amplification(const track::HotTrack* hot, double now, double window) noexcept {
+    return hot == nullptr ? missing : hot->costs.fifth(now, window);
 }
 
 }  // namespace
@@ -138,6 +144,8 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
         values[plan.place] = value_of(reading, plan.signal);
     for (const Binding::Plan& plan : plans_of(Source::parameters))
         values[plan.place] = logprob_harvest(pass, request);
+    for (const Binding::Plan& plan : plans_of(Source::cost))
+        values[plan.place] = cost_amplification(tracks_.hot(pass.track.hot), pass.track.newest, plan.window);
 }
 
 std::optional<std::array<double, signal::signal_count>> Engine::signals(std::string_view principal,
@@ -185,6 +193,9 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
                 value = any ? slab->harvest.value(track->tag, track->newest) : missing;
                 break;
             }
+            case Source::cost:
+                value = cost_amplification(tracks_.hot(track->hot), track->newest, horizons_[horizon]);
+                break;
             case Source::count_:
                 break;
         }

@@ -30,6 +30,8 @@ constexpr std::array<ComponentInfo, component_count> component_table{{
     {Component::off_grid, Family::synthetic, "off_grid", 0.05, 0.60, 0.5,
      "the same, where a grid of values is declared and ordinary inputs keep to it",
      "more than a tenth of the values are off the grid"},
+    {Component::cost, Family::cost, "cost", 0.01, 0.40, 1.0, "a request whose cost is recorded",
+     "it costs more than 99.9 % of the model's requests"},
 }};
 
 constexpr std::array<FamilyInfo, family_count> family_table{{
@@ -37,6 +39,7 @@ constexpr std::array<FamilyInfo, family_count> family_table{{
     {Family::line_search, "line_search", true},
     {Family::coordinate, "coordinate", true},
     {Family::synthetic, "synthetic", false},
+    {Family::cost, "cost", false},
 }};
 
 }  // namespace

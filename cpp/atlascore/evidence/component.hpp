@@ -30,6 +30,7 @@ enum class Component : std::uint8_t {
     climb_ascent,
     far,
     off_grid,
+    cost,
     count_,
 };
 inline constexpr std::size_t component_count = static_cast<std::size_t>(Component::count_);
@@ -37,7 +38,7 @@ inline constexpr std::size_t component_count = static_cast<std::size_t>(Componen
 inline constexpr std::size_t component_room = 18;
 static_assert(component_count <= component_room);
 
-enum class Family : std::uint8_t { boundary, line_search, coordinate, synthetic, count_ };
+enum class Family : std::uint8_t { boundary, line_search, coordinate, synthetic, cost, count_ };
 inline constexpr std::size_t family_count = static_cast<std::size_t>(Family::count_);
 
 struct ComponentInfo {

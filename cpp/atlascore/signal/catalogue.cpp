@@ -57,6 +57,9 @@ constexpr std::array<SignalInfo, signal_count> table{{
      "other tokens than the one before; or a twentieth of the distinct tokens biased within 24 h, if that is "
      "more",
      parameters},
+    {Signal::cost_amplification, "api.cost_amplification", "ratio", true, Source::cost, track_only, 5, true,
+     "fifth largest in the window of: what a request has cost over the model's median for inputs of its "
+     "size"},
     {Signal::evidence_boundary, "evidence.boundary", "log10", false, Source::evidence, track_only, 0, true,
      "evidence that near inputs are sent to see where labels change; 3 stands for 1,000 to 1"},
     {Signal::evidence_line_search, "evidence.line_search", "log10", false, Source::evidence, track_only, 0,
@@ -67,6 +70,8 @@ constexpr std::array<SignalInfo, signal_count> table{{
      "evidence that inputs are made up: outside the data, or off the grid of values; honest clients of "
      "another "
      "domain reach it too, so it enters nothing else"},
+    {Signal::evidence_cost, "evidence.cost", "log10", false, Source::evidence, track_only, 0, true,
+     "evidence of requests that cost more than 99.9 % of the model's do; no part of evidence.total"},
     {Signal::evidence_total, "evidence.total", "log10", false, Source::evidence, track_only, 0, false,
      "evidence of the strict families (boundary, line search, coordinate) together"},
     {Signal::evidence_families, "evidence.families", "families", false, Source::evidence, track_only, 0,

@@ -25,10 +25,12 @@ enum class Signal : std::uint8_t {
     off_grid_ratio,
     manifold_rank,
     logprob_harvest,
+    cost_amplification,
     evidence_boundary,
     evidence_line_search,
     evidence_coordinate,
     evidence_synthetic,
+    evidence_cost,
     evidence_total,
     evidence_families,
     count_,  // the number of signals
@@ -39,8 +41,9 @@ inline constexpr std::size_t signal_count = static_cast<std::size_t>(Signal::cou
 enum class Scope : std::uint8_t { track, principal, global };
 
 // Where a signal comes from: the counters of windows, the history of inputs and answers (missing for a query
-// without a comparable input), the evidence of a track, or the parameters of its calls.
-enum class Source : std::uint8_t { count, history, evidence, parameters, count_ };
+// without a comparable input), the evidence of a track, the parameters of its calls, or what its requests
+// have cost.
+enum class Source : std::uint8_t { count, history, evidence, parameters, cost, count_ };
 inline constexpr std::size_t source_count = static_cast<std::size_t>(Source::count_);
 
 struct SignalInfo {
@@ -51,7 +54,7 @@ struct SignalInfo {
     Source source;
     std::uint8_t scopes;    // bit per Scope
     std::uint16_t minimum;  // observations below which the signal is missing
-    bool needs_answers;     // missing unless record() tells labels or scores
+    bool needs_answers;     // missing unless record() tells labels, scores or costs
     std::string_view description;
     std::span<const std::string_view> fields = {};  // event fields that it is computed from
 };

@@ -8,9 +8,9 @@
 //
 // The reference is made from the model's reservoir (references.hpp), in which a principal has at most 4
 // entries. The tenth with the largest energy is left out, at least 4, and mean, deviations and energies are
-// those of the rest; of the off-grid shares the largest tenth. So neither one caller nor the one honest client
-// in ten that has another domain decides what is far. It is made anew when an eighth of the reservoir has
-// changed, about 30 us each time.
+// those of the rest; of the off-grid shares the largest tenth. So neither one caller nor the one honest
+// client in ten that has another domain decides what is far. It is made anew when an eighth of the reservoir
+// has changed, about 30 us each time.
 #pragma once
 
 #include <cstddef>

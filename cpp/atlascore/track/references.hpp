@@ -33,6 +33,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "atlascore/track/cost_references.hpp"
 #include "atlascore/track/manifold.hpp"
 #include "atlascore/track/sketch.hpp"
 #include "atlascore/track/sketch_slot.hpp"
@@ -152,6 +153,7 @@ struct alignas(64) ModelReferences {
     SlotRow rows[reservoir_count];
     float centers[learned_width];
     float inverses[learned_width];
+    CostReferences costs;
 };
 
 static_assert(std::is_trivially_copyable_v<ModelReferences> && std::is_trivially_copyable_v<ScaleSample>);

@@ -12,7 +12,8 @@
 //   words 14,15 kept for budgets and baselines
 //   words 16-31 coarse window rings, 16 words over all horizons
 //
-// Hot slab: the history (recent.hpp), 64 words of finer rings, the evidence, and the calls with parameters.
+// Hot slab: the history (recent.hpp), 64 words of finer rings, the evidence, the calls with parameters, and
+// the largest costs.
 //
 // Both rings are written for every query of a hot track; the coarse one is the truth that survives the slab.
 // A reading takes the coarse ring while its oldest bucket is empty, because then it is exact, and otherwise
@@ -31,6 +32,7 @@
 #include <vector>
 
 #include "atlascore/track/key_table.hpp"
+#include "atlascore/track/largest_costs.hpp"
 #include "atlascore/track/logprob_harvest.hpp"
 #include "atlascore/track/recent.hpp"
 #include "atlascore/track/window.hpp"
@@ -47,7 +49,8 @@ struct alignas(64) HotTrack {
     std::uint64_t rings[64];
     std::uint64_t evidence[evidence_words];
     LogprobHarvest harvest;
-    std::uint64_t room[31];
+    LargestCosts costs;
+    std::uint64_t room[26];
 };
 static_assert(sizeof(HotTrack) == 10'240);
 

@@ -30,9 +30,9 @@ class History {
             case Signal::anchor_trend:
                 return slab_.anchor_trend();
             case Signal::off_grid_ratio:
-                return slab_.traits(now_, window, pending_).off_grid_ratio;
+                return traits(window).off_grid_ratio;
             case Signal::manifold_rank:
-                return slab_.traits(now_, window, pending_).manifold_rank;
+                return traits(window).manifold_rank;
             default:
                 break;
         }
@@ -63,11 +63,20 @@ class History {
     }
 
   private:
+    const track::TraitSummary& traits(double window) noexcept {
+        if (window != traits_window_) {
+            traits_ = slab_.traits(now_, window, pending_);
+            traits_window_ = window;
+        }
+        return traits_;
+    }
+
     const track::HotSlab& slab_;
     double now_;
     const track::Observation* pending_;
-    double window_ = -1;
+    double window_ = -1, traits_window_ = -1;
     track::WindowSummary summary_{};
+    track::TraitSummary traits_{};
 };
 
 double value_of(const evidence::Reading& reading, Signal signal) noexcept {

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "atlascore/base/clock.hpp"
 #include "atlascore/base/error.hpp"
@@ -200,6 +201,8 @@ std::shared_ptr<const Binding> Engine::bind(const std::string& model, const std:
             const double window = rate ? 10.0 : ref.window;
             const auto horizon = std::find(horizons_.begin(), horizons_.end(), window) - horizons_.begin();
             Binding::Plans& plans = binding->plans[static_cast<std::size_t>(phase)];
+            const bool evidence = signal::info(ref.signal).source == signal::Source::evidence;
+            plans.of_no_state[plans.count] = evidence ? 0 : std::numeric_limits<double>::quiet_NaN();
             plans.of[static_cast<std::size_t>(signal::info(ref.signal).source)].push_back(
                 {ref.signal, ref.scope, static_cast<std::uint8_t>(horizon), plans.count++, window});
             note_reads(*binding, ref.signal);

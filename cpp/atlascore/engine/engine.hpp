@@ -131,6 +131,8 @@ struct Binding {
     struct Plans {
         std::vector<Plan> of[signal::source_count];  // by signal::Source
         std::uint8_t count = 0;
+        // What the signals are of a track of which nothing is known: evidence 0, the others missing.
+        std::array<double, signal_limit> of_no_state;
     };
     policy::RoutePolicy route;
     Plans plans[rule::phase_count];

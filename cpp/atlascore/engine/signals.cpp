@@ -121,6 +121,7 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
     };
     auto& values = pass.decision.signals;
     pass.decision.signal_count = plans.count;
+    std::copy_n(plans.of_no_state.begin(), plans.count, values.begin());
     // In the request phase the query under way counts; by the response it has been counted.
     const bool request = phase == rule::Phase::request;
     const double pending = request ? static_cast<double>(pass.rows()) : 0;
@@ -141,16 +142,13 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
         History history(*pass.history, pass.track.newest, alone ? &pass.observation : nullptr);
         for (const Binding::Plan& plan : plans_of(Source::history))
             values[plan.place] = history.value(plan.signal, plan.window);
-    } else {
-        for (const Binding::Plan& plan : plans_of(Source::history)) values[plan.place] = missing;
     }
-    evidence::Reading reading{};  // nothing speaks against the track
     if (pass.has_evidence && !plans_of(Source::evidence).empty()) {
-        reading =
+        const evidence::Reading reading =
             evidence::read(pass.evidence, pass.track.newest, pass.decision.input == event::InputKind::row);
+        for (const Binding::Plan& plan : plans_of(Source::evidence))
+            values[plan.place] = value_of(reading, plan.signal);
     }
-    for (const Binding::Plan& plan : plans_of(Source::evidence))
-        values[plan.place] = value_of(reading, plan.signal);
     for (const Binding::Plan& plan : plans_of(Source::parameters))
         values[plan.place] = logprob_harvest(pass, request);
     for (const Binding::Plan& plan : plans_of(Source::cost))

@@ -238,7 +238,9 @@ void TrackTable::save_evidence(std::uint32_t slab, std::uint64_t owner) noexcept
 bool TrackTable::saved_evidence(const Track& track, std::uint64_t* out) const noexcept {
     if (form_.unpack == nullptr) return false;
     std::uint64_t packed[packed_evidence_words];
-    for (std::size_t i = 0; i < packed_evidence_words; ++i) packed[i] = load(track.words[evidence_word + i]);
+    packed[0] = load(track.words[evidence_word]);
+    if (packed[0] == 0 || static_cast<std::uint32_t>(packed[0]) != track.slot.generation) return false;
+    for (std::size_t i = 1; i < packed_evidence_words; ++i) packed[i] = load(track.words[evidence_word + i]);
     return form_.unpack(packed, track.slot.generation, out);
 }
 

@@ -63,7 +63,8 @@ struct HotRef {
 // How evidence goes from a slab to the cold record and back; the layer that knows its form supplies it.
 struct EvidenceForm {
     void (*pack)(const std::uint64_t* words, std::uint32_t generation, std::uint64_t* out) noexcept = nullptr;
-    // False when nothing was packed for this generation of the record.
+    // False when nothing was packed for this generation of the record, which the low half of the first word
+    // has; 0 stands for nothing.
     bool (*unpack)(const std::uint64_t* packed, std::uint32_t generation,
                    std::uint64_t* out) noexcept = nullptr;
 };

@@ -411,7 +411,9 @@ Location locate_shared(const Manifold& active, const Sketch& sketch) noexcept {
 }
 #else
 Location locate_shared(const Manifold& current, const Sketch& sketch) noexcept {
-    return current.locate(sketch.linear, sketch.space());
+    const Location location = current.locate(sketch.linear, sketch.space());
+    std::atomic_thread_fence(std::memory_order_acquire);  // the sequence word is read again behind this
+    return location;
 }
 #endif
 
@@ -456,7 +458,6 @@ Location ModelReferences::locate(const Sketch& sketch) const noexcept {
         const Manifold& current = manifolds[shared_load(active_manifold, std::memory_order_acquire) & 1];
         const std::uint64_t sequence = shared_load(current.sequence, std::memory_order_acquire);
         const Location location = locate_shared(current, sketch);
-        std::atomic_thread_fence(std::memory_order_acquire);
         if (sequence % 2 == 0 && shared_load(current.sequence) == sequence) return location;
     }
     return {};

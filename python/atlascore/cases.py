@@ -44,7 +44,7 @@ QUERIES = 10_000_000  # that one entry may stand for
 MODES = ("enforce", "shadow", "off")
 INPUTS = ("text", "vector", "row")
 ANSWERS = ("label", "scores", "text", "cost", "status")
-ATTACKS = ("bisect", "probe", "climb", "approach")
+ATTACKS = ("bisect", "probe", "climb", "around", "approach")
 
 # Looks at numbered queries, and says what is not as it should be.
 Check: TypeAlias = "Callable[[Sequence[tuple[int, Decision]]], str | None]"
@@ -98,13 +98,15 @@ class Generated:
     array has `dim` values, standard normal around `shift`, and `noise` is the standard deviation of the variation. A
     text has `words` words, of which the variation replaces `change`. `batch`: rows of one call.
 
-    Four kinds are attacks on the classifier that answers. `bisect` draws two inputs with different labels and
+    Five kinds are attacks on the classifier that answers. `bisect` draws two inputs with different labels and
     halves the way between them ten times, again and again; `probe` changes one coordinate of the base after the
     other by `noise`; `climb` keeps such changes of random coordinates as lower the score of the base's label;
-    `approach` walks along the boundary towards the base, on the other side of it, in random steps of `noise`.
+    `around` sends twenty points around the base, in all directions by `noise`, and goes a step down the slope of
+    its label's score that they show; `approach` walks along the boundary towards the base, on the other
+    side of it, in random steps of `noise`.
     """
 
-    kind: str  # same | perturb | diverse | bisect | probe | climb | approach
+    kind: str  # same | perturb | diverse | bisect | probe | climb | around | approach
     seed: int
     entry: int
     size: int  # words of a text, values of an array
@@ -142,7 +144,7 @@ def _attack(made: Generated, count: int) -> tuple[npt.NDArray[np.float32], ...]:
     own = np.random.default_rng([made.seed, made.entry])
     base = np.random.default_rng(made.seed).standard_normal(made.size)
     assert made.classifier is not None
-    kinds = {"bisect": _bisect, "probe": _probe, "climb": _climb, "approach": _approach}
+    kinds = {"bisect": _bisect, "probe": _probe, "climb": _climb, "around": _around, "approach": _approach}
     steps = kinds[made.kind](made, made.classifier, own, base)
     return tuple(np.ascontiguousarray(next(steps), np.float32) for _ in range(count))
 
@@ -184,6 +186,20 @@ def _climb(
         yield changed
         if model.scores(changed)[label] < model.scores(best)[label]:
             best = changed
+
+
+def _around(
+    made: Generated, model: Classifier, own: np.random.Generator, base: npt.NDArray[Any]
+) -> Iterator[npt.NDArray[Any]]:
+    x, label = base, model.label(base)
+    while True:
+        yield x
+        steps = own.standard_normal((20, made.size))
+        slope = np.zeros(made.size)
+        for step in steps:
+            yield x + made.strength * step
+            slope += model.scores(x + made.strength * step)[label] * step
+        x = x - made.strength * np.sign(slope)
 
 
 def _approach(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 
@@ -30,8 +31,8 @@ FEATURES = ", ".join(f"f{i}: {{range: [0, 1]}}" for i in range(WIDTH))
 
 COMPARED = (
     "api.input_similarity_score", "api.near_duplicate_ratio", "api.exact_duplicate_ratio", "api.halving_hits",
-    "api.collinear_flips", "api.sparse_probe_coordinates", "api.anchor_trend", "api.label_flip_rate",
-    "api.near_margin_share", "api.score_ascents", "evidence.boundary", "evidence.line_search",
+    "api.collinear_flips", "api.sparse_probe_coordinates", "api.radial_probes", "api.anchor_trend",
+    "api.label_flip_rate", "api.near_margin_share", "api.score_ascents", "evidence.boundary", "evidence.line_search",
     "evidence.coordinate", "evidence.total", "evidence.families",
 )  # fmt: skip
 
@@ -138,6 +139,16 @@ def walk(client: Client, width: int) -> Iterator[Point]:
         yield np.asarray(x, np.float32)
 
 
+def gradients(client: Client, width: int) -> Iterator[Point]:
+    """Probes around a point that moves now and then."""
+    x = client.random.random(width)
+    for _ in range(3):
+        yield np.asarray(x, np.float32)
+        for _ in range(24):
+            yield np.asarray(x + 0.03 * client.random.normal(size=width), np.float32)
+        x = x + 0.02 * client.random.choice([-1, 1], width)
+
+
 STREAMS: tuple[Callable[[Client, int], Iterator[Point]], ...] = (
     anything,
     near_cloud,
@@ -145,6 +156,7 @@ STREAMS: tuple[Callable[[Client, int], Iterator[Point]], ...] = (
     bisections,
     coordinates,
     walk,
+    gradients,
 )
 
 
@@ -172,8 +184,8 @@ def test_engine_and_twin_agree(shape: tuple[int, bool], seed: int, streams: list
 def test_the_streams_show_what_they_are_for() -> None:
     """Else the agreement above would be one about nothing."""
     seen = dict.fromkeys(COMPARED, 0.0)
-    for stream in range(len(STREAMS)):
-        client = run(WIDTH, False, 11, [stream], 0)
+    for stream, width in itertools.product(range(len(STREAMS)), (WIDTH, 64)):
+        client = run(width, False, 11, [stream], 0)
         for name, value in client.engine.signals("p", "vector").items():
             if name in seen and not math.isnan(value):
                 seen[name] = max(seen[name], abs(value))

@@ -48,6 +48,7 @@ COMPONENTS = (
     Component("coordinate", "new_coordinate", 0.10, 0.50),
     Component("coordinate", "climb_descent", 0.05, 0.25),
     Component("coordinate", "climb_ascent", 0.05, 0.25),
+    Component("coordinate", "radial", 0.10, 0.70),
     Component("synthetic", "far", 0.20, 0.80),
     Component("synthetic", "off_grid", 0.05, 0.60),
     Component("coverage", "coverage", 0.03, 0.50),
@@ -66,7 +67,7 @@ BY_NAME = {component.name: component for component in COMPONENTS}
 FAMILIES: dict[str, tuple[tuple[str, ...], ...]] = {
     "boundary": (("flip",), ("fine_flip",)),
     "line_search": (("halving",), ("collinear_flip",)),
-    "coordinate": (("new_coordinate",), ("climb_descent", "climb_ascent")),
+    "coordinate": (("new_coordinate",), ("climb_descent", "climb_ascent"), ("radial",)),
     "synthetic": (("far",), ("off_grid",)),
     "coverage": (("coverage",), ("mmd",)),
     "cost": (("cost",),),

@@ -217,6 +217,10 @@ def sparse(mask: int, width: int) -> bool:
     return 1 <= coordinate_count(mask) <= most
 
 
+def dense(mask: int, width: int) -> bool:
+    return coordinate_count(mask) >= max(8, math.ceil(min(width, 64) / 4))
+
+
 def bisected_before(mask: int, bisected: int) -> bool:
     """Once per coordinate: whether a hit with this difference to the nearest neighbour is no observation."""
     return coordinate_count(mask) <= BISECTED_COORDINATES and mask & ~bisected == 0

@@ -26,6 +26,11 @@ Readings of the specification
   near pairs that api.sparse_probe_coordinates needs are counted since then, and the share of sparse ones is no part
   of the signal. Both it and the new-coordinate evidence are missing for rows with d < 32. A coordinate is new when
   no sparse pair since the mask was emptied has changed it: a sweep over a grid goes to and fro between two.
+- Departures: near pairs that differ in a quarter of min(d, 64) coordinates, at least eight; the last 30 are
+  remembered, by their neighbour and the power of two of the distance. One is observed unless some of
+  the 30 is shorter by more than one power; it is compared with those that are not longer by more than one, and is a
+  hit when six of these, and half of those since the first of the six, have its neighbour, and the squared distance is
+  at most 0.6 of the (upper) median of those to all inputs of the history.
 - Kept: first the near neighbour, then near and far end of the bracket, then the query.
 - A near pair joins its cluster when its scores are recorded, if both inputs are still in the history. L is the
   position of the founder's best score, or that of the first member to be recorded when the founder's is not known.
@@ -221,6 +226,26 @@ class DirectionHistogram:
         return sum(sorted(self.bins)[-2:]) / sum(self.bins) if self.count >= 64 else math.nan
 
 
+class Departures:
+    """From which inputs the last 30 near ones departed, over how far, and whether that was a hit."""
+
+    def __init__(self) -> None:
+        self.last: list[tuple[Key, int, bool]] = []
+
+    def add(self, neighbour: Key, distance: float, central: bool) -> bool | None:
+        """`central`: the neighbour is nearer than the other inputs by what a centre is."""
+        length = min(15, max(1, math.floor(math.log2(distance)) + 13))
+        observed = all(length <= other + 1 for _, other, _ in self.last)
+        of_this_length = [known for known, other, _ in self.last if other <= length + 1]
+        since = of_this_length[of_this_length.index(neighbour) :] if neighbour in of_this_length else []
+        hit = observed and central and since.count(neighbour) >= 6 and 2 * since.count(neighbour) >= len(since)
+        self.last = [*self.last, (neighbour, length, hit)][-30:]
+        return hit if observed else None
+
+    def radial(self) -> int:
+        return sum(hit for _, _, hit in self.last)
+
+
 class AnchorTrend:
     def __init__(self) -> None:
         self.samples: list[float] = []
@@ -354,6 +379,7 @@ class TrackReference:
         self.waiting: list[Handle] = []  # near pairs not yet observed
         self.bisected, self.probed = DailyMask(), DailyMask()
         self.clusters = TrackClusters()
+        self.departures = Departures()
         self.trend = AnchorTrend()
         self.directions = DirectionHistogram()
         self.groups = Groups()
@@ -461,7 +487,10 @@ class TrackReference:
         """What a near pair tells before any label is known; handle.seen.neighbour is the other member."""
         neighbour = handle.seen.neighbour
         assert neighbour is not None
-        self.sparse_pair(geometry.coordinates(neighbour.stored, handle.sketch.query), now)
+        changed = geometry.coordinates(neighbour.stored, handle.sketch.query)
+        self.sparse_pair(changed, now)
+        if geometry.dense(changed, self.numbers.width):
+            self.departure(handle, neighbour, now)
         assert handle.outcome is not None
         handle.outcome.near_distance = float(np.float16(handle.seen.distance))
         if self.history.anchors:
@@ -475,6 +504,13 @@ class TrackReference:
         new = is_sparse and bool(mask & ~self.probed.at(now))
         self.probed.add(mask if is_sparse else 0, now)
         self.evidence.observe("new_coordinate", new, now)
+
+    def departure(self, handle: Handle, neighbour: Sketch, now: float) -> None:
+        query = handle.sketch.query
+        squares = sorted(geometry.norm(geometry.displacement(known.stored, query)) ** 2 for known in self.inputs())
+        central = squares[0] <= 0.6 * squares[len(squares) // 2]
+        hit = self.departures.add(neighbour.digest, handle.seen.distance, central)
+        self.evidence.observe("radial", hit, now)
 
     def probes_count(self) -> bool:
         return not self.numbers.row or self.numbers.width >= 32
@@ -676,6 +712,7 @@ class TrackReference:
             "api.collinear_flips": sum(outcome.collinear_flip for outcome in outcomes),
             "api.score_ascents": climbs if large else math.nan,
             "api.distinct_inputs": self.distinct.estimate(now),
+            "api.radial_probes": self.departures.radial(),
             "api.sparse_probe_coordinates": self.probe_coordinates(now),
         }
 

@@ -415,7 +415,7 @@ def test_any_stream_gives_numbers_in_range(seed):
             handle = open_handles.pop(int(rng.integers(len(open_handles))))
             track.record(handle, None, p.tolist(), 1.0, 10.0, int(rng.choice([200, 404, 503])), now)
     found = track.signals(now)
-    assert len(found) == 31
+    assert len(found) == 32
     for name, value in found.items():
         limits = (-1, 1) if name == "api.anchor_trend" else (0, 64 if name != "api.distinct_inputs" else 1000)
         assert math.isnan(value) or limits[0] <= value <= limits[1], (name, value)

@@ -31,7 +31,7 @@ bool is_continuous(const event::Input& input) noexcept {
 track::Wanted wanted_of(const Binding& binding, const event::Input& input) noexcept {
     track::Wanted wanted = binding.wanted;
     if (input.kind == event::InputKind::row && input.width < form_width) wanted.sparse = false;
-    if (!is_continuous(input)) wanted.lines = wanted.sparse = false;
+    if (!is_continuous(input)) wanted.lines = wanted.sparse = wanted.radial = false;
     return wanted;
 }
 
@@ -42,6 +42,7 @@ evidence::Observations observations_of(const Observation& o) noexcept {
     if (o.halving_observed && !(o.halving && o.explained)) seen.add(Component::halving, o.halving);
     if (o.between_observed && !(o.between && o.explained)) seen.add(Component::collinear_flip, o.between);
     if (o.sparse_observed) seen.add(Component::new_coordinate, o.new_coordinate);
+    if (o.radial_observed) seen.add(Component::radial, o.radial);
     if (o.placed) seen.add(Component::far, o.far);
     if (o.on_grid_model && !std::isnan(o.off_grid)) seen.add(Component::off_grid, o.off_grid > telling_share);
     return seen;

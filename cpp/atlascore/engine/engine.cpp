@@ -73,11 +73,13 @@ void note_reads(Binding& binding, signal::Signal s) {
     const bool lines =
         s == Signal::evidence_line_search || s == Signal::halving_hits || s == Signal::collinear_flips;
     const bool sparse = s == Signal::evidence_coordinate || s == Signal::sparse_probe_coordinates;
+    const bool radial = s == Signal::evidence_coordinate || s == Signal::radial_probes;
     const bool synthetic = s == Signal::evidence_synthetic;
     binding.wanted.place |= synthetic || s == Signal::manifold_rank;
     binding.wanted.grid |= synthetic || s == Signal::off_grid_ratio;
     binding.wanted.lines |= all || lines;
     binding.wanted.sparse |= all || sparse;
+    binding.wanted.radial |= all || radial;
     // Lines are between labels, and scores are climbed.
     binding.reads_answers |= all || lines || info.needs_answers || s == Signal::evidence_coordinate;
 }

@@ -27,6 +27,8 @@ class History {
         switch (signal) {
             case Signal::sparse_probe_coordinates:
                 return slab_.sparse_coordinates(pending_, now_);
+            case Signal::radial_probes:
+                return slab_.radial_probes(pending_);
             case Signal::anchor_trend:
                 return slab_.anchor_trend();
             case Signal::off_grid_ratio:

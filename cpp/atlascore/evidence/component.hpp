@@ -28,6 +28,7 @@ enum class Component : std::uint8_t {
     new_coordinate,
     climb_descent,
     climb_ascent,
+    radial,
     far,
     off_grid,
     cost,

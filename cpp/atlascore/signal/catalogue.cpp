@@ -46,6 +46,10 @@ constexpr std::array<SignalInfo, signal_count> table{{
     {Signal::score_ascents, "api.score_ascents", "queries", true, Source::history, track_only, 8, true,
      "near inputs in the window that set a new extreme score after a return to the best input so far; the "
      "larger of descents and ascents"},
+    {Signal::radial_probes, "api.radial_probes", "queries", false, Source::history, track_only, 0, false,
+     "of the last 30 near inputs that differ in many coordinates, those that depart from an input that six "
+     "or "
+     "more, and half of all since, have departed from"},
     {Signal::off_grid_ratio, "api.off_grid_ratio", "ratio", true, Source::history, track_only, 8, false,
      "mean share of values off the declared grid (grid or decimals of the policy's input), over the window's "
      "queries that were not sent before"},
@@ -65,7 +69,9 @@ constexpr std::array<SignalInfo, signal_count> table{{
     {Signal::evidence_line_search, "evidence.line_search", "log10", false, Source::evidence, track_only, 0,
      false, "evidence of a search along lines between inputs with different labels"},
     {Signal::evidence_coordinate, "evidence.coordinate", "log10", false, Source::evidence, track_only, 0,
-     false, "evidence that coordinates are tried one after the other, or a score is climbed"},
+     false,
+     "evidence that coordinates, or directions from one input, are tried one after the other, or a score is "
+     "climbed"},
     {Signal::evidence_synthetic, "evidence.synthetic", "log10", false, Source::evidence, track_only, 0, false,
      "evidence that inputs are made up: outside the data, or off the grid of values; honest clients of "
      "another "

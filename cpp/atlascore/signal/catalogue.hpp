@@ -22,6 +22,7 @@ enum class Signal : std::uint8_t {
     label_flip_rate,
     near_margin_share,
     score_ascents,
+    radial_probes,
     off_grid_ratio,
     manifold_rank,
     logprob_harvest,

@@ -72,6 +72,11 @@ bool is_sparse(std::uint64_t changed, std::uint32_t width) noexcept {
     return count <= std::max(2.0, 0.05 * width);
 }
 
+bool is_dense(std::uint64_t changed, std::uint32_t width) noexcept {
+    const std::uint32_t coordinates = std::min<std::uint32_t>(width, linear_size);
+    return static_cast<std::uint32_t>(std::popcount(changed)) >= std::max(8u, (coordinates + 3) / 4);
+}
+
 namespace {
 
 constexpr std::size_t latest_words = linear_size * sizeof(float) / 8;

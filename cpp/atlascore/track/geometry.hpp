@@ -46,6 +46,8 @@ std::uint64_t changed_coordinates(const SlotRow& a, const SlotRow& b) noexcept;
 std::uint64_t dominant_coordinates(const SlotRow& a, const SlotRow& b) noexcept;
 // Of an input of `width` features: whether so many changed coordinates are few.
 bool is_sparse(std::uint64_t changed, std::uint32_t width) noexcept;
+// Or whether they are a quarter of all, and at least eight: a step in a direction of its own, not of a form.
+bool is_dense(std::uint64_t changed, std::uint32_t width) noexcept;
 
 // The head of a track: where its newest input is and how it got there.
 struct Head {

@@ -273,6 +273,29 @@ void note_coordinates(HotSlab& slab, const Observation& o, double now) noexcept 
     std::atomic_ref(slab.coordinates).fetch_or(o.changed, std::memory_order_relaxed);
 }
 
+// --- departures ----------------------------------------------------------------------------------
+
+constexpr std::uint32_t minimum_departures = 6;
+constexpr float centre_share = 0.6f;  // of squared distances
+
+float median_distance(const Candidates& c, const float* raws) noexcept {
+    float distances[history_count];
+    std::size_t count = 0;
+    for (std::uint64_t left = c.comparable & ~c.copies; left != 0; left &= left - 1)
+        distances[count++] = raws[std::countr_zero(left)];
+    std::nth_element(distances, distances + count / 2, distances + count);
+    return distances[count / 2];
+}
+
+void find_departures(const Departures& departures, const Candidates& c, const float* raws,
+                     Observation& o) noexcept {
+    const Departures::Earlier before = departures.from(o.neighbour, o.distance);
+    o.departed = true;
+    o.radial_observed = before.observed;
+    if (!before.observed || before.same < minimum_departures || 2 * before.same < before.since) return;
+    o.radial = raws[o.nearest_slot] <= centre_share * median_distance(c, raws);
+}
+
 // --- writing -------------------------------------------------------------------------------------
 
 // The slot of a new kept sketch: where it is already, or the least recently used one. -1: lost to other
@@ -384,6 +407,7 @@ void HotSlab::reset(std::uint64_t new_owner) noexcept {
     for (SlotMeta& slot : meta) clear_slot(slot);
     clear_slot(head_meta);
     outcomes.clear();
+    departures.clear();
     for (std::uint32_t& used : kept_used) shared_store(used, 0);
     shared_store(recent_head, 0);
     shared_store(kept_clock, 0);
@@ -432,8 +456,10 @@ Observation HotSlab::observe(const Sketch& sketch, const ModelReferences& refere
         o.calibrated = reading.calibrated;
     }
     if (!dense) return o;
+    if ((wanted.sparse || wanted.radial) && o.near) o.changed = changed_coordinates(pack(sketch), whole);
+    if (wanted.radial && o.near && is_dense(o.changed, sketch.width))
+        find_departures(departures, candidates, raws, o);
     if (wanted.sparse && o.near) {
-        o.changed = changed_coordinates(pack(sketch), whole);
         o.sparse_observed = true;
         o.sparse = is_sparse(o.changed, sketch.width);
         const std::uint64_t known = expired(coordinates_since, now) ? 0 : shared_load(coordinates);
@@ -472,6 +498,7 @@ void HotSlab::commit(const Sketch& sketch, const Observation& observation, doubl
         push_recent(*this, content, key, observation.owner);
         note_bisection(*this, observation, now);
         note_coordinates(*this, observation, now);
+        if (o.departed) departures.add(o.neighbour, o.distance, o.radial);
         if (next != nullptr && sketch.kind == SketchKind::dense) {
             write_slot(head_meta, head, pack(*next), key, observation.owner);
         }
@@ -499,6 +526,11 @@ double HotSlab::sparse_coordinates(const Observation* pending, double now) const
     std::uint64_t mask = empty ? 0 : shared_load(coordinates);
     if (probes_too && pending->sparse) mask |= pending->changed;
     return std::popcount(mask);
+}
+
+double HotSlab::radial_probes(const Observation* pending) const noexcept {
+    const bool one_more = pending != nullptr && pending->radial;
+    return departures.radial() + (one_more ? 1 : 0);
 }
 
 }  // namespace atlascore::track

@@ -5,6 +5,7 @@
 //   meta        46 slots: sequence word, check, digest, space, cluster and label
 //   used        kept: when each of them was last used (least recently used is replaced)
 //   outcomes    64 of three words (outcome.hpp)
+//   departures  of the last 30 near inputs (departures.hpp)
 //   head        the newest input in full precision and the step to it (geometry.hpp)
 //   rows        46 sketches of 128 B: fp16[64], or 64 B MinHash and 64 B unused
 //
@@ -38,6 +39,7 @@
 #include <type_traits>
 
 #include "atlascore/track/climb.hpp"
+#include "atlascore/track/departures.hpp"
 #include "atlascore/track/geometry.hpp"
 #include "atlascore/track/manifold.hpp"
 #include "atlascore/track/outcome.hpp"
@@ -62,6 +64,7 @@ inline constexpr float no_place = std::numeric_limits<float>::quiet_NaN();
 struct Wanted {
     bool lines = false;   // halving, between
     bool sparse = false;  // coordinates
+    bool radial = false;  // departures from one input
     bool place = false;   // among the model's ordinary inputs
     bool grid = false;    // values off their grid
 };
@@ -84,6 +87,9 @@ struct Observation {
     bool sparse_observed = false;  // a near pair of dense inputs
     bool sparse = false;           // it differs from its neighbour in few coordinates
     bool new_coordinate = false;   // and in one that no sparse pair of the last day has changed
+    bool departed = false;         // a near pair that is many coordinates apart
+    bool radial_observed = false;  // and not much longer than others
+    bool radial = false;           // from an input that many others departed from
     std::uint64_t changed = 0;     // near pairs: coordinates in which it differs from its neighbour
     std::uint64_t dominant = 0;    // hits: the coordinates that hold nearly all of the difference
     bool placed = false;           // where it lies is known
@@ -148,6 +154,9 @@ struct alignas(64) HotSlab {
     TraitSummary traits(double now, double window, const Observation* pending) const noexcept;
     // Distinct coordinates that sparse pairs have changed within a day; NaN below 8 near pairs.
     double sparse_coordinates(const Observation* pending, double now) const noexcept;
+    // Of the last 30 near inputs that are many coordinates from their nearest, those that depart from an
+    // input that many departed from.
+    double radial_probes(const Observation* pending) const noexcept;
     // Kendall's tau of the order of near inputs on the other side of the boundary against their distance to
     // the first anchor; NaN below 24.
     double anchor_trend() const noexcept;
@@ -183,11 +192,12 @@ struct alignas(64) HotSlab {
     std::uint32_t kept_used[kept_count];
     SlotMeta head_meta;
     OutcomeRing outcomes;
+    Departures departures;
     HeadRow head;
     SlotRow rows[history_count];
 };
 
 static_assert(std::is_trivially_copyable_v<HotSlab> && std::is_standard_layout_v<HotSlab>);
-static_assert(sizeof(HotSlab) == 9216);
+static_assert(sizeof(HotSlab) == 9280);
 
 }  // namespace atlascore::track

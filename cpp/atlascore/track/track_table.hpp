@@ -50,7 +50,7 @@ struct alignas(64) HotTrack {
     std::uint64_t evidence[evidence_words];
     LogprobHarvest harvest;
     LargestCosts costs;
-    std::uint64_t room[26];
+    std::uint64_t room[18];
 };
 static_assert(sizeof(HotTrack) == 10'240);
 

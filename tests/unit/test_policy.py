@@ -78,6 +78,7 @@ def test_the_shipped_policy_watches_all_and_acts_on_evidence():
         "CONSTRAIN": {
             "Decision Boundary Attack",
             "Coordinate Probing",
+            "Search Around an Input",
             "Score Hill Climbing",
             "Inputs Outside the Data",
             "Logprob Harvest",

@@ -78,13 +78,15 @@ class Policy:
         return cls(shipped.read_bytes(), "default.yml", Path(), mode, rules)
 
     @classmethod
-    def from_text(cls, text: str | bytes, file: str = "<text>", base: str | Path = ".") -> Policy:
+    def from_text(
+        cls, text: str | bytes, file: str = "<text>", base: str | Path = ".", *, mode: Mode | None = None
+    ) -> Policy:
         """The policy in a YAML text.
 
-        file: what messages call it. base: the directory that file names in it are relative to.
-        Raises PolicyError as `load` does.
+        file: what messages call it. base: the directory that file names in it are relative to. mode: replaces the
+        one of the text. Raises PolicyError as `load` does, ValueError for a mode that does not exist.
         """
-        return cls(text, file, Path(base))
+        return cls(text, file, Path(base), mode)
 
     def resolved(self) -> dict[str, Any]:
         """The policy as plain data about its rules, a fresh copy: what the core compiles.

@@ -25,10 +25,11 @@ _INTERRUPTED = 130  # as shells report it
 @click.pass_context
 def command(ctx: click.Context, log: Path | None) -> None:
     """Train a classifier, serve it on loopback behind the middleware, and run clients against it: forty
-    ordinary users, a nightly batch job, and a thief who probes around a few images.
+    ordinary users, a nightly batch job, a camera, somebody who probes around a few images, and a thief who searches
+    the decision boundary. The shipped policy, in enforce mode, decides.
 
-    Takes about half a minute. The exit status is 0 when the thief was constrained and then blocked and nobody
-    else was, 1 otherwise.
+    Takes about a minute. The exit status is 0 when the thief was constrained and then blocked, the prober logged,
+    and nobody else constrained or blocked; 1 otherwise.
     """
     try:
         from atlascore.demo.play import play

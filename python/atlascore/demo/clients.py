@@ -8,15 +8,21 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
+from atlascore.demo.hopskipjump import hop_skip_jump
 from atlascore.demo.tally import Tally
-from atlascore.demo.victim import PATH
+from atlascore.demo.victim import PATH, WHITE
 
-__all__ = ["Caller", "batch_job", "ordinary_user", "thief"]
+__all__ = ["Caller", "batch_job", "camera", "ordinary_user", "prober", "thief"]
+
+Images = npt.NDArray[np.float32]
 
 USER_PAUSE = 0.4  # seconds on average
 BATCH_ROWS, BATCH_PAUSE = 32, 0.5
+FRAME_PAUSE, FRAME_NOISE = 0.1, 0.7  # seconds; standard deviation on the scale of 0 to 16
+PROBER_PAUSE = 0.05
+PROBER_SEEDS, PROBER_NOISE = 8, 1.0
 THIEF_PAUSE = 0.05
-THIEF_SEEDS, THIEF_NOISE = 8, 1.0  # images; standard deviation on the scale of 0 to 16
+REFUSED_PAUSE = 0.2  # of a thief who does not take no for an answer
 
 
 class Caller:
@@ -27,17 +33,20 @@ class Caller:
         self._name = name
         self._tally = tally
 
-    async def ask(self, images: npt.NDArray[np.float32]) -> None:
+    async def ask(self, images: Images) -> list[list[float]] | None:
+        """The scores of each image; None when it is refused."""
         body = {"instances": images.tolist()}
         answer = await self._http.post(PATH, json=body, headers={"x-client": self._name})
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
             self._tally.refused(self._name, len(images), int(answer.headers["retry-after"]))
-            return
+            return None
         answer.raise_for_status()
-        self._tally.answered(self._name, answer.json()["predictions"])
+        predictions: list[list[float]] = answer.json()["predictions"]
+        self._tally.answered(self._name, predictions)
+        return predictions
 
 
-async def ordinary_user(caller: Caller, images: npt.NDArray[np.float32], rng: np.random.Generator) -> None:
+async def ordinary_user(caller: Caller, images: Images, rng: np.random.Generator) -> None:
     """Sends one image after the other, each once, with pauses."""
     while True:
         for row in rng.permutation(len(images)):
@@ -45,7 +54,7 @@ async def ordinary_user(caller: Caller, images: npt.NDArray[np.float32], rng: np
             await caller.ask(images[row : row + 1])
 
 
-async def batch_job(caller: Caller, images: npt.NDArray[np.float32], rng: np.random.Generator) -> None:
+async def batch_job(caller: Caller, images: Images, rng: np.random.Generator) -> None:
     """Scores the whole archive in batches, again and again."""
     while True:
         order = rng.permutation(len(images))
@@ -54,14 +63,44 @@ async def batch_job(caller: Caller, images: npt.NDArray[np.float32], rng: np.ran
             await caller.ask(images[order[first : first + BATCH_ROWS]])
 
 
-async def thief(caller: Caller, images: npt.NDArray[np.float32], rng: np.random.Generator) -> None:
-    """Probes around a few images that it has, with noise, to learn where the scores change."""
-    seeds = images[rng.choice(len(images), THIEF_SEEDS, replace=False)]
-    clock = asyncio.get_running_loop().time
-    due = clock()
+async def camera(caller: Caller, images: Images, rng: np.random.Generator) -> None:
+    """Watches one scene: the same image with other sensor noise in every frame."""
+    scene = images[rng.integers(len(images))]
     while True:
-        seed = seeds[rng.integers(THIEF_SEEDS)]
-        noise = rng.normal(0, THIEF_NOISE, seed.shape)
-        await caller.ask(np.clip(seed + noise, 0, 16).astype(np.float32)[np.newaxis])
-        due = max(due + THIEF_PAUSE, clock())
-        await asyncio.sleep(due - clock())
+        await asyncio.sleep(FRAME_PAUSE)
+        frame = np.rint(np.clip(scene + rng.normal(0, FRAME_NOISE, scene.shape), 0, WHITE))
+        await caller.ask(frame.astype(np.float32)[np.newaxis])
+
+
+async def prober(caller: Caller, images: Images, rng: np.random.Generator) -> None:
+    """Varies a few images with noise, fast, as the published rule for model extraction describes it."""
+    seeds = images[rng.choice(len(images), PROBER_SEEDS, replace=False)]
+    while True:
+        seed = seeds[rng.integers(PROBER_SEEDS)]
+        noise = rng.normal(0, PROBER_NOISE, seed.shape)
+        await caller.ask(np.clip(seed + noise, 0, WHITE).astype(np.float32)[np.newaxis])
+        await asyncio.sleep(PROBER_PAUSE)
+
+
+async def thief(caller: Caller, images: Images, rng: np.random.Generator) -> None:
+    """Looks for inputs that the model takes for something else, one image after the other, by labels alone."""
+
+    async def label(image: Images) -> int:
+        await asyncio.sleep(THIEF_PAUSE)
+        while (scores := await caller.ask(image[np.newaxis])) is None:
+            await asyncio.sleep(REFUSED_PAUSE)
+        return int(np.argmax(scores[0]))
+
+    while True:
+        original, start = images[rng.choice(len(images), 2, replace=False)]
+        right = await label(original)
+        if await label(start) == right:
+            continue
+        search = hop_skip_jump(original / WHITE, start / WHITE, rng)
+        points = next(search)
+        try:
+            while True:
+                labels = [await label((point * WHITE).astype(np.float32)) for point in points]
+                points = search.send(np.array(labels) != right)
+        except StopIteration:
+            continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from types import TracebackType
 
 import numpy as np
@@ -14,8 +14,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from atlascore.demo.tally import Moment, Tally
+from atlascore.demo.tally import ATTACKERS, Moment, Tally
 from atlascore.events import Action
+from atlascore.sigma.ast import Rule, leaves
 
 __all__ = ["Screen", "show_result"]
 
@@ -24,19 +25,22 @@ _SIGNALS = {
     "api.request_count": "{:.0f} queries in 5 min",
     "api.request_rate": "{:.1f}/s",
     "api.input_similarity_score": "similarity {:.2f}",
+    "api.off_grid_ratio": "{:.0%} of values off the grid",
+    "evidence.synthetic": "evidence of synthetic inputs {:.1f}",
+    "evidence.total": "evidence of a search {:.1f}",
 }
 
 
 class Screen:
     """A context manager; while it is entered, the state of the tally is on the terminal.
 
-    titles: of the rules by id, the most serious one last.
+    rules: all that can match, the most serious one last.
     """
 
-    def __init__(self, console: Console, tally: Tally, titles: Mapping[str, str]) -> None:
+    def __init__(self, console: Console, tally: Tally, rules: Sequence[Rule]) -> None:
         self._console = console
         self._tally = tally
-        self._titles = titles
+        self._rules = rules
         columns = TextColumn("{task.description}"), BarColumn(None)
         self._progress = Progress(*columns, expand=True, console=console)
         self._task = self._progress.add_task("", total=1)
@@ -65,15 +69,18 @@ class Screen:
 
     def _told(self, moment: Moment) -> Text:
         query, seconds = moment.group.first[moment.action]
-        *_, title = (title for rule, title in self._titles.items() if rule in moment.rules)
+        *_, rule = (rule for rule in self._rules if rule.id in moment.rules)
+        read = {leaf.subject for leaf in leaves(rule.condition)}
         signals = ", ".join(
-            form.format(moment.signals[name]) for name, form in _SIGNALS.items() if name in moment.signals
+            form.format(moment.signals[name])
+            for name, form in _SIGNALS.items()
+            if name in read and name in moment.signals
         )
         return Text.assemble(
             "  ",
             (moment.action.name, f"bold {STYLES[moment.action]}"),
             f" for the {moment.group.title}, from query {query:,} after {seconds:.1f} s\n",
-            (f"    {title}: {signals}", "dim"),
+            (f"    {rule.title}: {signals}", "dim"),
         )
 
     def _picture(self) -> RenderableType:
@@ -99,7 +106,7 @@ def show_result(console: Console, tally: Tally, back_to_back: npt.NDArray[np.flo
     for heading in ("asked", "in full", "label only", "refused", "false alarms"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, group in tally.groups.items():
-        false_alarms = "" if name == "thief" else f"{group.acted_on:,}"
+        false_alarms = "" if name in ATTACKERS else f"{group.acted_on:,}"
         counts = (f"{count:,}" for count in (group.asked, group.full, group.label_only, group.refused))
         table.add_row(group.title, *counts, false_alarms)
     console.print(table)

@@ -9,10 +9,17 @@ from typing import Any
 
 from atlascore.events import Action
 
-__all__ = ["GROUPS", "USERS", "Group", "Moment", "Tally"]
+__all__ = ["ATTACKERS", "GROUPS", "USERS", "Group", "Moment", "Tally"]
 
 USERS = 40
-GROUPS = {"user": f"{USERS} ordinary users", "batch": "nightly batch job", "thief": "thief"}
+GROUPS = {
+    "user": f"{USERS} ordinary users",
+    "batch": "nightly batch job",
+    "camera": "camera",
+    "prober": "prober",
+    "thief": "boundary thief",
+}
+ATTACKERS = ("prober", "thief")
 
 
 @dataclass

@@ -184,23 +184,29 @@ PyObject* get_index(PyObject* o, void*) {
     return PyLong_FromUnsignedLongLong(*index);
 }
 
-// name -> value of what this decision's rules could read. One name over several windows: the default of 5
-// minutes, or the first, goes by the bare name; the others by name@seconds.
+// Whether this one of a route's signals goes by its bare name: of several windows that of 5 minutes, or the
+// first.
+bool is_bare(std::span<const rule::SignalRef> refs, std::size_t i) {
+    const auto is_default = [](const rule::SignalRef& ref) { return ref.window == 300 || ref.window == 0; };
+    if (is_default(refs[i])) return true;
+    for (std::size_t j = 0; j < refs.size(); ++j) {
+        if (refs[j].signal == refs[i].signal && (j < i || is_default(refs[j]))) return false;
+    }
+    return true;
+}
+
+// name -> value of what this decision's rules could read; other windows than the first go by name@seconds.
 PyObject* get_signals(PyObject* o, void*) {
     DecisionObject* self = self_of(o);
     Ref dict(PyDict_New());
     if (!dict) return nullptr;
     const auto refs = self->binding->route.program->signals(self->decision.phase);
-    for (const bool default_window : {true, false}) {
-        for (std::size_t i = 0; i < refs.size() && i < self->decision.signal_count; ++i) {
-            if ((refs[i].window == 300 || refs[i].window == 0) != default_window) continue;
-            if (std::isnan(self->decision.signals[i])) continue;
-            std::string name(signal::info(refs[i].signal).name);
-            if (PyDict_GetItemString(dict.get(), name.c_str()) != nullptr)
-                name += "@" + std::to_string(refs[i].window);
-            Ref value(PyFloat_FromDouble(self->decision.signals[i]));
-            if (!value || PyDict_SetItemString(dict.get(), name.c_str(), value.get()) != 0) return nullptr;
-        }
+    for (std::size_t i = 0; i < refs.size() && i < self->decision.signal_count; ++i) {
+        if (std::isnan(self->decision.signals[i])) continue;
+        std::string name(signal::info(refs[i].signal).name);
+        if (!is_bare(refs, i)) name += "@" + std::to_string(refs[i].window);
+        Ref value(PyFloat_FromDouble(self->decision.signals[i]));
+        if (!value || PyDict_SetItemString(dict.get(), name.c_str(), value.get()) != 0) return nullptr;
     }
     return dict.release();
 }

@@ -61,7 +61,7 @@ constexpr std::array<SignalInfo, signal_count> table{{
      "other tokens than the one before; or a twentieth of the distinct tokens biased within 24 h, if that is "
      "more",
      parameters},
-    {Signal::cost_amplification, "api.cost_amplification", "ratio", true, Source::cost, track_only, 5, true,
+    {Signal::cost_amplification, "api.cost_amplification", "times", true, Source::cost, track_only, 5, true,
      "fifth largest in the window of: what a request has cost over the model's median for inputs of its "
      "size"},
     {Signal::evidence_boundary, "evidence.boundary", "log10", false, Source::evidence, track_only, 0, true,

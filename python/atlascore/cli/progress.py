@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from atlascore.cli.findings import Finding, printable
 from atlascore.events import Action
+
+if TYPE_CHECKING:
+    from atlascore.scanning import ScanEvent
 
 __all__ = ["Progress"]
 
@@ -48,18 +52,24 @@ class Progress:
         if finding:
             self._findings += 1
             self.worst = max(self.worst or Action.ALLOW, finding.severity)
+        self._show(f"scanning, {self._findings:,} findings up to", finding)
+
+    def at(self, event: ScanEvent) -> None:
+        self._show("scanning, at", event)
+
+    def _show(self, what: str, where: Finding | ScanEvent) -> None:
         if self._shown and time.perf_counter() >= self._due:
             self._due = time.perf_counter() + 0.1
-            where = printable(f"line {finding.line:,} of {finding.file}")
-            self._status.update(f"scanning, {self._findings:,} findings up to {where}")
+            self._status.update(printable(f"{what} line {where.line:,} of {where.file}"))
 
-    def finish(self, counts: dict[str, int]) -> None:
+    def finish(self, counts: dict[str, int], findings: bool = True) -> None:
         """The summary."""
         seconds = time.perf_counter() - self._begin
         parts = [
             f"{counts['events']:,} events in {seconds:.1f} s, {counts['events'] / seconds:,.0f} a second",
-            f"{self._findings:,} findings",
         ]
+        if findings:
+            parts.append(f"{self._findings:,} findings")
         if counts["bad"]:
             parts.append(f"{counts['bad']:,} lines that are no events")
         if counts["late"]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from atlascore.policy import Mode, Policy
+    from atlascore.scanning import Scan
 
 __all__ = ["command"]
 
@@ -90,6 +92,20 @@ def _spread(args: list[str]) -> Iterator[str]:
     metavar="N",
     help="Pairs of principal and model to keep apart.  [default: the policy's]",
 )
+@click.option(
+    "--baseline",
+    "baseline_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The log is honest traffic: instead of findings, write percentiles of every signal over its principals "
+    "to FILE (JSON), and propose thresholds.",
+)
+@click.option(
+    "--false-alarms",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="With --baseline: the share of principals that a rule may match.  [default: 0.01]",
+)
 @click.option("--strict-input", is_flag=True, help="Exit with 2 when a line cannot be read.")
 @click.pass_context
 def command(
@@ -103,6 +119,8 @@ def command(
     everything: bool,
     fail_on: str,
     capacity: int | None,
+    baseline_file: Path | None,
+    false_alarms: float | None,
     strict_input: bool,
 ) -> None:
     """Replay logs through the engine, in the order of the events' own times, and report every event that a
@@ -112,6 +130,9 @@ def command(
     holds those of Engine.record. `-` is standard input. Lines that cannot be read are reported, counted and
     skipped.
 
+    With --baseline the policy runs in shadow mode unless --mode says otherwise, and findings are neither printed nor
+    counted for the exit status.
+
     The exit status is 0 when all is well, 1 when there are findings at or above --fail-on, 2 for wrong usage
     or unreadable input.
     """
@@ -120,6 +141,14 @@ def command(
         raise click.UsageError(f"no file to scan{hint}")
     if as_json and form not in (None, "jsonl"):
         raise click.UsageError(f"--json and --format {form} contradict each other")
+    if baseline_file is None and false_alarms is not None:
+        raise click.UsageError("--false-alarms is for --baseline")
+    if baseline_file is not None:
+        if as_json or form is not None or everything:
+            raise click.UsageError("--baseline prints no findings, so --json, --format and --all have no meaning")
+        policy = _load(policy_file, rules, mode or "shadow")
+        _baseline(files, policy, capacity, baseline_file, false_alarms or 0.01, strict_input)
+        return
     from atlascore.cli.findings import finding_of, printer
     from atlascore.cli.progress import Progress
     from atlascore.events import Action
@@ -144,14 +173,45 @@ def command(
         except (OSError, ValueError) as error:
             raise _Unusable(error) from None
     out.finish()
-    counts = scan.counts
     if form == "table":
-        progress.finish(counts)
+        progress.finish(scan.counts)
+    _check_input(scan, strict_input)
+    ctx.exit(1 if progress.worst is not None and progress.worst >= Action[fail_on.upper()] else 0)
+
+
+def _baseline(
+    files: tuple[str, ...], policy: Policy, capacity: int | None, file: Path, false_alarms: float, strict_input: bool
+) -> None:
+    from atlascore.cli.baseline import Baseline, show, write
+    from atlascore.cli.progress import Progress
+    from atlascore.scanning import Scan, offline_engine
+
+    baseline = Baseline(policy, false_alarms)
+    with Progress(True) as progress, offline_engine(policy, capacity) as engine:
+        try:
+            scan = Scan(files, engine, on_bad_line=progress.bad_line)
+            for event, decision in scan:
+                baseline.add(event, decision)
+                progress.at(event)
+        except (OSError, ValueError) as error:
+            raise _Unusable(error) from None
+    _check_input(scan, strict_input)
+    report = baseline.report(files)
+    try:
+        write(report, file)
+    except OSError as error:
+        raise _Unusable(error) from None
+    progress.finish(scan.counts, findings=False)
+    show(report)
+
+
+def _check_input(scan: Scan, strict: bool) -> None:
+    """Lines that are no events have been told one by one; what is wrong as a whole is an error."""
+    counts = scan.counts
     if unreadable := ", ".join(scan.unreadable):
         raise _Unusable(f"{unreadable}: no line is an event; FILE must hold JSON lines, see atlascore scan --help")
-    if counts["bad"] and strict_input:
+    if counts["bad"] and strict:
         raise _Unusable(f"{counts['bad']:,} lines are no events; without --strict-input they are skipped")
-    ctx.exit(1 if progress.worst is not None and progress.worst >= Action[fail_on.upper()] else 0)
 
 
 def _load(file: str | None, rules: tuple[str, ...], mode: Mode | None) -> Policy:

@@ -222,8 +222,10 @@ def dense(mask: int, width: int) -> bool:
 
 
 def bisected_before(mask: int, bisected: int) -> bool:
-    """Once per coordinate: whether a hit with this difference to the nearest neighbour is no observation."""
-    return coordinate_count(mask) <= BISECTED_COORDINATES and mask & ~bisected == 0
+    """Once per coordinate, not at all for the first two: whether a hit with this difference to the nearest neighbour is
+    no observation."""
+    known = mask & ~bisected == 0 or coordinate_count(mask | bisected) <= BISECTED_COORDINATES
+    return coordinate_count(mask) <= BISECTED_COORDINATES and known
 
 
 # --- scores

@@ -80,9 +80,12 @@ def test_coordinates_of_a_sparse_pair():
 
 
 def test_each_coordinate_is_bisected_once():
-    assert not geometry.bisected_before(0b01, 0)
+    assert geometry.bisected_before(0b01, 0)
     assert geometry.bisected_before(0b01, 0b01)
-    assert not geometry.bisected_before(0b11, 0b01)
+    assert geometry.bisected_before(0b11, 0b01)
+    assert not geometry.bisected_before(0b100, 0b011)
+    assert not geometry.bisected_before(0b110, 0b001)
+    assert geometry.bisected_before(0b110, 0b111)
     assert not geometry.bisected_before(0b111, 0b111)  # three coordinates are no slider
     assert geometry.bisected_before(0, 0)
 

@@ -103,15 +103,25 @@ def test_a_slider_is_no_search():
     assert client.read("api.halving_hits") == client.read("api.collinear_flips") == 0
 
 
-def test_a_person_who_bisects_one_slider_is_observed_once():
+def test_a_person_who_bisects_sliders_is_observed_once_from_the_third_on():
     client = Client(width=10, row=True)
-    client.ask(point(1, 0, 3), 0)
-    client.ask(point(1, 8, 3), 1)
-    for value in (4, 2, 3, 2.5, 2.75):
-        client.ask(point(1, value, 3), int(value > 2.6))
-    assert client.read("api.halving_hits") == 5
-    assert math.exp(client.track.evidence.words["halving"].r) == pytest.approx(100, rel=1e-5)
-    assert client.track.bisected.at(client.now) == 0b010
+    form = np.zeros(64, np.float32)
+    form[9] = 3
+
+    def ask(slider: int, value: float) -> None:
+        form[slider] = value
+        client.ask(form.copy(), int(value > 2.6))
+
+    found = []
+    for slider in range(4):
+        for value in (0, 8, 4, 2, 3, 2.5, 2.75):
+            ask(slider, value)
+        assert client.track.bisected.at(client.now) == 2 ** (slider + 1) - 1
+        found.append(client.track.evidence.ratio("halving", client.now))
+    assert max(found[:2]) < 2
+    assert 50 < found[2] < 300
+    assert found[3] > 5_000
+    assert client.read("api.halving_hits") >= 16
     assert client.track.bisected.at(client.now + 86400) == 0
 
 

@@ -245,11 +245,11 @@ bool few(std::uint64_t dominant) noexcept {
     return std::popcount(dominant) <= explained_coordinates;
 }
 
-// A person who bisects one slider does what an attacker does: a hit that one or two coordinates explain
-// counts once for each of them.
+// A person who bisects one slider, or sweeps two of them over a grid, does what an attacker does: a hit that
+// one or two coordinates explain counts once for each of them, and for the first two not at all.
 bool explained_before(const HotSlab& slab, std::uint64_t dominant, double now) noexcept {
     const std::uint64_t mask = expired(slab.bisected_since, now) ? 0 : shared_load(slab.bisected);
-    return few(dominant) && (dominant & ~mask) == 0;
+    return few(dominant) && ((dominant & ~mask) == 0 || few(dominant | mask));
 }
 
 void note_bisection(HotSlab& slab, const Observation& o, double now) noexcept {

@@ -83,7 +83,7 @@ struct Observation {
     bool halving = false;  // midpoint of a bracket, or half the step before
     bool between_observed = false;
     bool between = false;          // on the line between two inputs with different labels
-    bool explained = false;        // by coordinates that explained such a hit before
+    bool explained = false;        // by coordinates that explained such a hit before, or the first two
     bool sparse_observed = false;  // a near pair of dense inputs
     bool sparse = false;           // it differs from its neighbour in few coordinates
     bool new_coordinate = false;   // and in one that no sparse pair of the last day has changed

@@ -178,7 +178,7 @@ class Records(Domain):
     def declaration(self) -> dict[str, Any]:
         features: dict[str, Any] = {name: {"range": [0, 1], "decimals": 3} for name in NUMBERS}
         features |= {name: {"categories": len(values)} for name, values in CATEGORIES.items()}
-        return {"modality": "row", "features": features}
+        return {"modality": "row", "features": features, "sensitive": ["diseases", "limitation", "health"]}
 
 
 OPENINGS = ("", "", "hi, ", "please: ", "quick question, ", "one more thing. ", "i wonder, ", "for my notes: ", "ok, ")

@@ -92,6 +92,9 @@ policy::Model model_of(const py::dict& entry) {
     model.pattern = py::cast<std::string>(entry["pattern"]);
     model.modality = modality_of(entry["modality"]);
     model.shape = list_of<std::uint32_t>(entry["shape"]);
+    for (const auto column : list_of<std::size_t>(entry["sensitive"])) model.sensitive.set(column);
+    if (!entry["extraction_budget"].is_none())
+        model.extraction_budget = py::cast<double>(entry["extraction_budget"]);
     set_grid(model, list_of<float>(entry["grid_origins"]), list_of<float>(entry["grid_steps"]));
     if (entry["features"].is_none()) {
         set_scale(model, list_of<float>(entry["center"]), list_of<float>(entry["scale"]));

@@ -5,9 +5,17 @@ baseline shift) and on global structures (near index, clusters, templates). Tabl
 here, except where the definition is itself an estimate (HyperLogLog, space-saving). Times are seconds.
 
 Readings of the specification
-- twin_records: h_i = xxh3-64 of column index (8 bytes, little-endian) and value bytes; key = mix64(mix64(track,
-  feature), H xor h_i). An ordinary feature's key is kept when key mod ceil(d/32) is 0. The third and later values of
-  a key count nothing; the minimum of 3 is of counted keys of the feature, before its sampling factor.
+- twin_records: h_i is a hash of column index and value, the key one of track, feature and H xor h_i; which hashes is
+  the core's own affair, but for the tests that sample keys. An ordinary feature's key is kept when key mod ceil(d/32)
+  is 0. The third and later values of a key count nothing; the minimum of 3 is of counted keys of the feature, before
+  its sampling factor.
+- Beyond that definition, because honest callers have twins as well: the two values of a twin are less than 12 h apart,
+  and afterwards the key begins anew; counts are of 8 h each, the reading sums the last three. A twin in an ordinary
+  feature counts when it brings one of the last two values that counted twins of the feature have brought (the first
+  two count). Twins in ordinary features count against another one by as many as they are, against a sensitive one by
+  half. A twin in an ordinary feature counts only that way when its row is on a walk: it has in common with the row
+  before it a key of another feature under which both had another value than the first; of such keys a row tells the
+  next one two, those in common first, then in the order of the features.
 - Near index: the cells themselves are the key. A check code holds 16 standard normal projections of the sketch in
   steps of q01 sqrt(d) / 4, modulo 256; a match is confirmed when the RMS of the 16 differences (the shorter way
   round) is below 1.5 q01 sqrt(d). Text: at least 60 % estimated Jaccard of the 16 check bytes.
@@ -52,6 +60,7 @@ from tests.reference.track_reference import Distinct
 
 DAY = 86400.0
 WEEK = 7 * DAY
+TWIN_SECONDS, EIGHT_HOURS = DAY / 2, DAY / 3
 POPULAR_OWNERS = 20
 TEMPLATE_BITS = 3
 
@@ -63,35 +72,76 @@ def value_hash(column: int, value: bytes, seed: int = 0) -> int:
     return xxhash.xxh3_64_intdigest(column.to_bytes(8, "little") + value, seed)
 
 
+@dataclass
+class TwinKey:
+    value: int
+    time: float
+    has_twin: bool = False
+
+
 class TwinRecords:
     """Rows that differ from an earlier row of the same track in one feature alone."""
 
     def __init__(self, width: int, sensitive: Iterable[int] = ()) -> None:
         self.width, self.sensitive = width, set(sensitive)
         self.sampling = math.ceil(width / 32)
-        self.seen: dict[int, set[int]] = defaultdict(set)  # values by key
-        self.counts: Counter[tuple[int, int]] = Counter()  # by track and feature
+        self.seen: dict[int, TwinKey] = {}
+        self.counts: Counter[tuple[int, int, int]] = Counter()  # by track, feature and 8 h
+        self.ordinary: Counter[tuple[int, int]] = Counter()  # by track and 8 h
+        self.latest: dict[tuple[int, int], list[int]] = defaultdict(list)  # the last two values of twins
+        self.previous: dict[int, list[int]] = defaultdict(list)  # by track: keys that the row before has told
 
     def factor(self, feature: int) -> int:
         return 1 if feature in self.sensitive else self.sampling
 
-    def add(self, track: int, hashes: Sequence[int]) -> None:
+    def add(self, track: int, hashes: Sequence[int], now: float = 0.0) -> None:
         """A row, given as the hashes of its values."""
         everything = 0
         for value in hashes:
             everything ^= value
+        twins, others = [], []
         for feature, value in enumerate(hashes):
             key = mix64(mix64(track, feature), everything ^ value)
             if key % self.factor(feature):
                 continue
-            new = value not in self.seen[key]
-            self.seen[key].add(value)
-            if new and len(self.seen[key]) == 2:
-                self.counts[track, feature] += 1
+            known = self.seen.get(key)
+            if known is None or abs(now - known.time) >= TWIN_SECONDS:
+                self.seen[key] = TwinKey(value, now)
+            elif known.value != value:
+                others.append((feature, key))
+                if not known.has_twin:
+                    known.has_twin = True
+                    twins.append((feature, value))
+        common = [(feature, key) for feature, key in others if key in self.previous[track]]
+        told = [key for _, key in common] + [key for feature, key in others if (feature, key) not in common]
+        self.previous[track] = told[:2]
+        for feature, value in twins:
+            walking = any(other != feature for other, _ in common)
+            self.count(track, feature, value, walking, math.floor(now / EIGHT_HOURS))
 
-    def signal(self, track: int) -> float:
-        found = [n * self.factor(feature) for (of, feature), n in self.counts.items() if of == track and n >= 3]
-        return float(max(found)) if found and self.width <= 512 else math.nan
+    def count(self, track: int, feature: int, value: int, walking: bool, epoch: int) -> None:
+        if feature not in self.sensitive:
+            self.ordinary[track, epoch] += 1
+            if walking:
+                return
+        latest, short = self.latest[track, feature], (value >> 48) % 255
+        shared = short in latest or len(latest) < 2
+        if not latest or latest[0] != short:
+            self.latest[track, feature] = [short, *latest[:1]]
+        if shared or feature in self.sensitive:
+            self.counts[track, feature, epoch] += 1
+
+    def signal(self, track: int, now: float = 0.0) -> float:
+        epochs = [math.floor(now / EIGHT_HOURS) - i for i in range(3)]
+        against = sum(self.ordinary[track, epoch] for epoch in epochs) * self.sampling
+        found = []
+        for feature in range(self.width):
+            n = sum(self.counts[track, feature, epoch] for epoch in epochs)
+            if n >= 3 and feature in self.sensitive:
+                found.append(max(0.0, n - against / 2))
+            elif n >= 3:
+                found.append(max(0.0, 2.0 * n * self.sampling - against))
+        return max(found) if found and self.width <= 512 else math.nan
 
 
 # --- near index and clusters of principals

@@ -83,8 +83,10 @@ def test_the_shipped_policy_watches_all_and_acts_on_evidence():
             "Inputs Outside the Data",
             "Logprob Harvest",
             "Cost Harvesting",
+            "Widespread Attribute Inference",
+            "Extraction Budget 50 %",
         },
-        "BLOCK": {"Confirmed Decision Boundary Attack", "Confirmed Logprob Harvest"},
+        "BLOCK": {"Confirmed Decision Boundary Attack", "Confirmed Logprob Harvest", "Extraction Budget 100 %"},
     }
     # No refusal of a single query tells how near is too near.
     assert all(response["block_delay"] for response in act if response["action"] == "BLOCK")
@@ -387,6 +389,52 @@ models:
     assert (rest["kind"], rest["modality"]) == ("llm", "text")
 
 
+FORM = "features: {age: {range: [0, 99]}, plan: {categories: 3}, state: {categories: 9}}"
+
+
+@pytest.mark.parametrize(
+    ("given", "columns"),
+    [
+        (f"{FORM}, sensitive: [state, age]", [0, 2]),
+        (f"{FORM}, sensitive: plan", [1]),
+        (f"{FORM}, sensitive: [2, state]", [2]),
+        ("modality: row, sensitive: [511]", [511]),
+        (FORM, []),
+    ],
+)
+def test_sensitive_columns_are_named_or_numbered(directory, given, columns):
+    (model,) = resolved(directory, f"models: {{m: {{input: {{{given}}}}}}}")["models"]
+    assert model["sensitive"] == columns
+
+
+@pytest.mark.parametrize(
+    ("given", "queries"),
+    [
+        ("extraction_budget: 20000", 20_000),
+        ("extraction_budget: {queries: 20000}", 20_000),
+        ("extraction_budget: {queries: auto, family: trees, trees: 300, leaves: 31, depth: 6}", 55_800),
+        ("extraction_budget: {queries: auto, family: net, parameters: 4000}", 40_000),
+        ("extraction_budget: {queries: auto, family: linear}, input: {modality: image, shape: [40, 40]}", 1_601),
+        ("extraction_budget: {queries: auto, family: softmax}, classes: 10, input: {shape: [200]}", 2_010),
+        ("kind: other", None),
+    ],
+)
+def test_the_extraction_budget_is_declared_or_estimated(directory, given, queries):
+    policy = load(directory, f"models: {{m: {{{given}}}}}")
+    assert policy.resolved()["models"][0]["extraction_budget"] == queries
+    assert policy.problems == ()
+
+
+def test_a_model_that_no_monitoring_can_protect_is_a_warning(directory):
+    policy = load(
+        directory, f"models: {{m: {{extraction_budget: {{queries: auto, family: linear}}, input: {{{FORM}}}}}}}"
+    )
+    assert policy.resolved()["models"][0]["extraction_budget"] == 4
+    (warning,) = policy.problems
+    assert (warning.severity, warning.code, warning.line, warning.column) == ("warning", "unprotectable-model", 2, 33)
+    assert "models.m.extraction_budget: 4 queries make a copy of this model" in str(warning)
+
+
 # --- errors --------------------------------------------------------------------------------------------
 
 
@@ -414,6 +462,25 @@ models:
         ),
         ("models: {m: {classes: 0}}", "models.m.classes: expected an integer from 1 to"),
         ("models: {m: {classes: [a, a]}}", "models.m.classes: two classes have the same name"),
+        ("models: {m: {input: {sensitive: [age]}}}", "models.m.input.sensitive: only rows have columns"),
+        ("models: {m: {input: {modality: vector, sensitive: 1}}}", "only rows have columns"),
+        (
+            f"models: {{m: {{input: {{{FORM}, sensitive: [age, plam]}}}}}}",
+            'models.m.input.sensitive[1]: "plam" is no column; did you mean "plan"?',
+        ),
+        (f"models: {{m: {{input: {{{FORM}, sensitive: [3]}}}}}}", "name a feature, or its number from 0 to 2"),
+        ("models: {m: {input: {modality: row, sensitive: [512]}}}", '"512" is no column'),
+        ("models: {m: {extraction_budget: 0}}", "models.m.extraction_budget: expected an integer from 1"),
+        ("models: {m: {extraction_budget: {family: net}}}", 'missing "queries"'),
+        ("models: {m: {extraction_budget: {queries: auto}}}", 'missing "family"'),
+        ("models: {m: {extraction_budget: {queries: auto, family: tree}}}", 'did you mean "trees"?'),
+        ("models: {m: {extraction_budget: {queries: auto, family: trees, trees: 3}}}", 'missing "leaves"'),
+        ("models: {m: {extraction_budget: {queries: auto, family: linear}}}", "the number of features is not known"),
+        (
+            "models: {m: {extraction_budget: {queries: auto, family: softmax}, input: {shape: [3]}}}",
+            "the number of classes is not known",
+        ),
+        ("models: {m: {extraction_budget: {queries: 5000, family: net}}}", 'unknown key "family"'),
         ("models: {m: {input: {modality: rows}}}", 'unknown modality "rows"; did you mean "row"?'),
         ("models: {m: {input: {range: [1, 0]}}}", "models.m.input.range: expected two numbers"),
         ("models: {m: {input: {mean: 1}}}", '"mean" and "std" need each other'),
@@ -516,10 +583,8 @@ def test_an_error_has_a_place_and_a_way_out(directory, text, complaint):
         "observability: {}",
         "principal: {key_alias: [scope.a]}",
         "principal: {cluster_keys: [scope.a]}",
-        "models: {m: {extraction_budget: {queries: auto}}}",
         "models: {m: {baseline: b.json}}",
         "models: {m: {input: {roles: [user]}}}",
-        "models: {m: {input: {sensitive: [age]}}}",
         "rules: {paths: rules, placeholders: {}}",
         "rules: {paths: rules, overrides: [{rule: extraction, enforce_share: 0.1}]}",
         "responses: [{name: r, action: BLOCK, match: {evidence: {total: 3}}}]",

@@ -13,20 +13,25 @@ def hashes(*values):
     return [reference.value_hash(i, str(value).encode()) for i, value in enumerate(values)]
 
 
+def person(record, *values):
+    """Records differ in two features at least: else they are twins of each other."""
+    return hashes(record, f"person {record}", *values)
+
+
 def test_twin_records_differ_in_one_feature():
-    twins = reference.TwinRecords(3)
+    twins = reference.TwinRecords(4)
     for record in range(2):
         for married in ("yes", "no"):
-            twins.add(7, hashes(record, "x", married))
+            twins.add(7, person(record, "x", married))
     assert math.isnan(twins.signal(7))  # two records observed
-    twins.add(7, hashes(2, "x", "yes"))
-    twins.add(7, hashes(2, "y", "no"))  # two features at once
+    twins.add(7, person(2, "x", "yes"))
+    twins.add(7, person(2, "y", "no"))  # two features at once
     assert math.isnan(twins.signal(7))
-    twins.add(7, hashes(3, "x", "yes"))
-    twins.add(7, hashes(3, "x", "no"))
-    twins.add(7, hashes(3, "x", "unknown"))  # a record counts once
-    twins.add(7, hashes(3, "x", "no"))
-    assert twins.counts[7, 2] == 3 and twins.signal(7) == 3
+    twins.add(7, person(3, "x", "yes"))
+    twins.add(7, person(3, "x", "no"))
+    twins.add(7, person(3, "x", "unknown"))  # a record counts once
+    twins.add(7, person(3, "x", "no"))
+    assert twins.counts[7, 3, 0] == 3 and twins.signal(7) == 3
     assert math.isnan(twins.signal(8))
 
 
@@ -34,19 +39,47 @@ def test_a_what_if_user_has_one_record():
     twins = reference.TwinRecords(2)
     for amount in range(100):
         twins.add(1, hashes("person", amount))
-    assert twins.counts[1, 1] == 1
+    assert twins.counts[1, 1, 0] == 1
 
 
 def test_ordinary_features_of_wide_rows_are_sampled():
     twins = reference.TwinRecords(128, sensitive=[5])
     for record in range(600):
-        row = [record] * 128
+        row = [record] * 128  # each of its three rows has a twin in feature 5 or 6
         twins.add(1, hashes(*row))
         for feature in (5, 6):
             twins.add(1, hashes(*row[:feature], "other", *row[feature + 1 :]))
-    assert twins.counts[1, 5] == 600
-    assert 4 * twins.counts[1, 6] == pytest.approx(600, rel=0.3)
+    assert twins.counts[1, 5, 0] == 600
+    assert 4 * twins.counts[1, 6, 0] == pytest.approx(600, rel=0.3)
+    assert twins.signal(1) == pytest.approx(600, rel=0.3)
     assert math.isnan(reference.TwinRecords(513).signal(1))
+
+
+def test_what_has_a_night_between_is_no_twin():
+    twins = reference.TwinRecords(3)
+    for record in range(30):
+        twins.add(1, person(record, "old"), 0)
+        twins.add(1, person(record, "new"), 86400)
+        twins.add(1, person(record, "newer"), 86400 + 3600)
+    assert math.isnan(twins.signal(1, 86399))
+    assert twins.signal(1, 86400 + 3600) == 30
+    assert math.isnan(twins.signal(1, 3 * 86400))
+
+
+def test_edits_and_sweeps_and_drift_are_no_enumeration():
+    edits, sweep, drift, sensitive = (reference.TwinRecords(4, given) for given in ([], [], [], [2]))
+    for record in range(80):
+        form = [f"{name} {record}" for name in "abcd"]
+        edits.add(1, hashes(*form))
+        edits.add(1, hashes(*form[: record % 4], "changed", *form[record % 4 + 1 :]))
+        sweep.add(1, hashes("x", "y", record // 9, record % 9))
+        for twins in (drift, sensitive):
+            twins.add(1, person(record, 0, "c"))
+            twins.add(1, person(record, 10 + record, "c"))
+    assert edits.signal(1) == 0
+    assert math.isnan(sweep.signal(1)) or sweep.signal(1) == 0
+    assert math.isnan(drift.signal(1)) or drift.signal(1) == 0
+    assert sensitive.signal(1) == 80
 
 
 def dense_index(seed=1, q01=0.1, width=100):

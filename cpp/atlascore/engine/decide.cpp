@@ -246,6 +246,7 @@ Fault Engine::read_input(Pass& pass) noexcept {
     if (pass.hot == nullptr) return Fault::none;
     pass.observation = observe(pass, 0, sketch, pass.hot->similarity, wanted_of(pass.binding, input));
     pass.history = &pass.hot->similarity;
+    pass.duplicates = pass.observation.duplicate;
     pass.observed = observations_of(pass.observation);
     evidence::update_private(pass.evidence, pass.observed, pass.track.newest);
     pass.has_evidence |= pass.observed.made != 0;
@@ -273,6 +274,7 @@ void Engine::observe_batch(Pass& pass) noexcept {
         evidence::update_private(pass.evidence, observations_of(seen), pass.track.newest);
         pass.has_evidence = true;
         pass.observation.calibrated = seen.calibrated;
+        pass.duplicates += seen.duplicate;
         pass.observation.near |= seen.near;
         pass.observation.between |= seen.between;
     }
@@ -398,6 +400,7 @@ void Engine::commit(Pass& pass) noexcept {
     decision.committed = true;
     if (pass.delays) tracks_.add_delayed(pass.track);
     const bool in_time = tracks_.add(pass.track, pass.query.now, pass.rows());
+    if (pass.binding.reads_budget) commit_budget(pass);
     if (pass.binding.reads_principal) {
         auto shared = open_shared(pass, signal::Scope::principal);
         tracks_.add(shared, pass.query.now, pass.rows());
@@ -424,6 +427,7 @@ void Engine::commit(Pass& pass) noexcept {
     tracks_.touch(pass.track);
     if (!in_time || pass.hot == nullptr || tracks_.hot(pass.track.hot) != pass.hot) return;
     commit_input(pass);
+    if (pass.binding.reads_twins) commit_twins(pass);
 }
 
 void Engine::commit_input(Pass& pass) noexcept {

@@ -22,7 +22,7 @@ struct ModelEntry {
 
 constexpr std::uint32_t scale_samples = 4;  // models that can learn their scale at the same time
 constexpr std::size_t track_sections =
-    4;  // then: limit groups, limit slots, directory, references, scale samples
+    4;  // then: limit groups, limit slots, directory, references, scale samples, twins
 
 std::uint64_t limit_capacity(const Config& config) {
     return std::max<std::uint64_t>(256, config.capacity / 16);
@@ -64,6 +64,13 @@ void note_reads(Binding& binding, signal::Signal s) {
         binding.reads_parameters = true;
         return;
     }
+    if (s == Signal::extraction_budget_used) {
+        const policy::Model* model = binding.route.model;
+        binding.reads_budget = model != nullptr && model->extraction_budget > 0;
+        binding.reads_input |= binding.reads_budget;
+        return;
+    }
+    if (s == Signal::twin_records) binding.reads_twins = true;
     if (s == Signal::cost_amplification || s == Signal::evidence_cost) {
         binding.reads_cost = true;  // and neither inputs nor labels
         return;
@@ -107,6 +114,7 @@ base::RegionSpec Engine::region_spec(const policy::Policy& policy, const Config&
     spec.section_bytes.push_back(config.models * sizeof(ModelEntry));
     spec.section_bytes.push_back(config.models * sizeof(track::ModelReferences));
     spec.section_bytes.push_back(scale_samples * sizeof(track::ScaleSample));
+    spec.section_bytes.push_back(track::TwinTable::entries_for(config.capacity) * sizeof(std::uint64_t));
     spec.configuration = base::mix64(config.capacity, hot_slabs(config) * 65'537ull + config.models);
     for (const double horizon : policy.horizons()) {
         spec.configuration = base::mix64(spec.configuration, std::bit_cast<std::uint64_t>(horizon));
@@ -123,6 +131,8 @@ Engine::Engine(std::shared_ptr<const policy::Policy> policy, const log::Policy& 
       region_(region_spec(*policy, config)),
       tracks_(region_, 0, config.capacity, hot_slabs(config), horizons_, {pack_evidence, unpack_evidence}),
       limits_(region_, track_sections, limit_capacity(config)),
+      twins_({reinterpret_cast<std::uint64_t*>(region_.section(track_sections + 5)),
+              track::TwinTable::entries_for(config.capacity)}),
       key_seed_(region_.seed()),
       sketch_seed_(base::mix64(region_.seed(), 0x736b65746368)),
       policy_(std::move(policy)) {

@@ -29,6 +29,7 @@
 #include "atlascore/track/limit_table.hpp"
 #include "atlascore/track/references.hpp"
 #include "atlascore/track/track_table.hpp"
+#include "atlascore/track/twin_table.hpp"
 
 namespace atlascore::engine {
 
@@ -150,6 +151,8 @@ struct Binding {
     bool learns_scale = false;     // the policy declares none for this model
     bool reads_principal = false;  // some signal is over all models of a principal
     bool reads_global = false;
+    bool reads_twins = false;       // some signal compares whole rows
+    bool reads_budget = false;      // some signal is about the model's budget, and it has one
     bool reads_parameters = false;  // some signal is about the parameters of language models
     int field_principal = -1, field_session = -1, field_calibrated = -1, field_text = -1, field_cost = -1,
         field_rows = -1;
@@ -248,6 +251,10 @@ class Engine {
     void commit_input(Pass& pass) noexcept;
     double logprob_harvest(const Pass& pass, bool pending) const noexcept;
     void commit_parameters(Pass& pass) noexcept;
+    double twin_records(Pass& pass, bool pending) noexcept;
+    void commit_twins(Pass& pass) noexcept;
+    double budget_used(const Pass& pass, bool pending) const noexcept;
+    void commit_budget(Pass& pass) noexcept;
     void make_standing(Pass& pass) noexcept;
     void take_back_limits(Pass& pass) noexcept;
     std::uint64_t limit_tag(const Pass& pass, const policy::Limit& limit, std::uint16_t index) const noexcept;
@@ -273,6 +280,7 @@ class Engine {
     base::Region region_;
     track::TrackTable tracks_;
     track::LimitTable limits_;
+    track::TwinTable twins_;
     std::uint64_t key_seed_;
     std::uint64_t sketch_seed_;
     log::Salt salt_{};

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 #include "atlascore/engine/engine.hpp"
 #include "atlascore/engine/parameters.hpp"
@@ -39,6 +40,8 @@ struct Engine::Pass {
     bool delays = false;                    // a BLOCK is called for and not due
     const track::Sketch* sketch = nullptr;  // of the only input; null for none and for a batch
     bool batch = false;
+    std::uint32_t duplicates = 0;               // rows of the query that were sent before
+    std::span<const track::TwinKey> twin_keys;  // of the only row
     track::Observation observation{};
     const track::HotSlab* history = nullptr;                      // what summaries are read from
     std::array<std::uint64_t, track::evidence_words> evidence{};  // of the track, this query included

@@ -5,6 +5,7 @@
 
 #include "atlascore/base/hash.hpp"
 #include "atlascore/engine/pass.hpp"
+#include "atlascore/track/budget.hpp"
 
 namespace atlascore::engine {
 
@@ -155,6 +156,10 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
         values[plan.place] = logprob_harvest(pass, request);
     for (const Binding::Plan& plan : plans_of(Source::cost))
         values[plan.place] = cost_amplification(tracks_.hot(pass.track.hot), pass.track.newest, plan.window);
+    for (const Binding::Plan& plan : plans_of(Source::twins))
+        values[plan.place] = twin_records(pass, request);
+    for (const Binding::Plan& plan : plans_of(Source::budget))
+        values[plan.place] = budget_used(pass, request);
 }
 
 std::optional<std::array<double, signal::signal_count>> Engine::signals(std::string_view principal,
@@ -204,6 +209,15 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
             }
             case Source::cost:
                 value = cost_amplification(tracks_.hot(track->hot), track->newest, horizons_[horizon]);
+                break;
+            case Source::twins:
+                value = twin_records_of(tracks_.hot(track->hot), declared, track->newest);
+                break;
+            case Source::budget:
+                value = declared == nullptr || declared->extraction_budget == 0
+                            ? missing
+                            : track::budget_spent(track->words[TrackTable::budget_word], track->newest) /
+                                  declared->extraction_budget;
                 break;
             case Source::count_:
                 break;

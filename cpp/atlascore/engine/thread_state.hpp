@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "atlascore/engine/twins.hpp"
 #include "atlascore/rule/program.hpp"
 #include "atlascore/track/minhash.hpp"
 #include "atlascore/track/recent.hpp"
@@ -18,6 +19,7 @@ struct ThreadState {
     track::Sketch sketches[2];
     track::Head head;                                   // that the query under way would leave
     std::vector<float> row = std::vector<float>(4096);  // scaled numbers of a row
+    TwinScratch twins;
 
     // The scratch of the policy's program. A thread that serves several engines keeps the last four.
     rule::Scratch& scratch(std::uint64_t policy_id, const rule::Program& program);

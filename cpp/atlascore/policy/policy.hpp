@@ -5,6 +5,7 @@
 // only.
 #pragma once
 
+#include <bitset>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -97,6 +98,9 @@ struct Feature {
     bool categorical = false;
 };
 
+// Of a row: the first 512 columns.
+using ColumnSet = std::bitset<512>;
+
 struct Model {
     std::string pattern;
     Modality modality = Modality::any;
@@ -109,6 +113,8 @@ struct Model {
     std::vector<float> grid_origins;
     std::vector<float> grid_steps;
     std::vector<float> grid_inverses;  // 1 / step
+    ColumnSet sensitive;               // columns of a row that attribute inference is after
+    double extraction_budget = 0;      // queries that a clone takes; 0: not declared
 };
 
 // A constraint as the log writes it. Of those with one name, the strictest comes first.

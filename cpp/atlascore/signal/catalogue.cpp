@@ -64,6 +64,14 @@ constexpr std::array<SignalInfo, signal_count> table{{
     {Signal::cost_amplification, "api.cost_amplification", "times", true, Source::cost, track_only, 5, true,
      "fifth largest in the window of: what a request has cost over the model's median for inputs of its "
      "size"},
+    {Signal::twin_records, "api.twin_records", "records", false, Source::twins, track_only, 3, false,
+     "rows of the last 16 to 24 h of which a twin was sent within 12 h that differs in one column alone: "
+     "those "
+     "of the column with most, less what twins in other columns speak against it"},
+    {Signal::extraction_budget_used, "api.extraction_budget_used", "ratio", false, Source::budget, track_only,
+     0, false,
+     "queries with inputs that were not sent before, half forgotten in 30 d, over the extraction_budget that "
+     "the policy declares for the model"},
     {Signal::evidence_boundary, "evidence.boundary", "log10", false, Source::evidence, track_only, 0, true,
      "evidence that near inputs are sent to see where labels change; 3 stands for 1,000 to 1"},
     {Signal::evidence_line_search, "evidence.line_search", "log10", false, Source::evidence, track_only, 0,

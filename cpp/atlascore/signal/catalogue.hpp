@@ -27,6 +27,8 @@ enum class Signal : std::uint8_t {
     manifold_rank,
     logprob_harvest,
     cost_amplification,
+    twin_records,
+    extraction_budget_used,
     evidence_boundary,
     evidence_line_search,
     evidence_coordinate,
@@ -42,9 +44,9 @@ inline constexpr std::size_t signal_count = static_cast<std::size_t>(Signal::cou
 enum class Scope : std::uint8_t { track, principal, global };
 
 // Where a signal comes from: the counters of windows, the history of inputs and answers (missing for a query
-// without a comparable input), the evidence of a track, the parameters of its calls, or what its requests
-// have cost.
-enum class Source : std::uint8_t { count, history, evidence, parameters, cost, count_ };
+// without a comparable input), the evidence of a track, the parameters of its calls, what its requests have
+// cost, its rows that differ in one column, or what it has taken of the model's budget.
+enum class Source : std::uint8_t { count, history, evidence, parameters, cost, twins, budget, count_ };
 inline constexpr std::size_t source_count = static_cast<std::size_t>(Source::count_);
 
 struct SignalInfo {

@@ -143,6 +143,7 @@ void TrackTable::warm(Track& track, double now, bool seen) noexcept {
     HotTrack& hot_track = hot_tracks_[slab];
     hot_track.similarity.reset(track.tag);
     hot_track.costs.reset();
+    hot_track.twins.reset();
     const std::uint64_t empty_bucket = bucket::make(generation, 0, 0);
     for (std::uint64_t& word : hot_track.rings) Word(word).store(empty_bucket, std::memory_order_relaxed);
     std::uint64_t saved[evidence_words] = {};

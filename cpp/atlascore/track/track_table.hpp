@@ -9,11 +9,12 @@
 //   words 5, 6  commitment of the principal for the log
 //   words 7-12  evidence of a track whose slab is gone (evidence::pack)
 //   word 13     queries for which a delayed BLOCK was called, 32 | generation 32
-//   words 14,15 kept for budgets and baselines
+//   word 14     queries spent of the model's extraction budget (budget.hpp)
+//   word 15     kept for baselines
 //   words 16-31 coarse window rings, 16 words over all horizons
 //
-// Hot slab: the history (recent.hpp), 64 words of finer rings, the evidence, the calls with parameters, and
-// the largest costs.
+// Hot slab: the history (recent.hpp), 64 words of finer rings, the evidence, the calls with parameters,
+// the largest costs, and the records with twins.
 //
 // Both rings are written for every query of a hot track; the coarse one is the truth that survives the slab.
 // A reading takes the coarse ring while its oldest bucket is empty, because then it is exact, and otherwise
@@ -35,6 +36,7 @@
 #include "atlascore/track/largest_costs.hpp"
 #include "atlascore/track/logprob_harvest.hpp"
 #include "atlascore/track/recent.hpp"
+#include "atlascore/track/twin_counts.hpp"
 #include "atlascore/track/window.hpp"
 #include "atlascore/track/window_table.hpp"
 
@@ -50,7 +52,8 @@ struct alignas(64) HotTrack {
     std::uint64_t evidence[evidence_words];
     LogprobHarvest harvest;
     LargestCosts costs;
-    std::uint64_t room[18];
+    TwinCounts twins;
+    std::uint64_t room[10];
 };
 static_assert(sizeof(HotTrack) == 10'240);
 
@@ -82,6 +85,7 @@ class TrackTable {
     static constexpr std::uint32_t record_words = 32;
     static constexpr std::uint32_t cold_ring_words = 16;
     static constexpr std::uint32_t hot_ring_words = 64;
+    static constexpr std::uint32_t budget_word = 14;
     static constexpr double promotion_queries = 16;
 
     static std::vector<std::uint64_t> section_bytes(std::uint64_t capacity, std::uint32_t hot);

@@ -100,6 +100,7 @@ class Input:
     decimals: int | None = None
     categories: int | None = None
     features: tuple[Feature, ...] | None = None
+    sensitive: tuple[int, ...] = ()  # columns of a row
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class Model:
     classes: int | None = None
     labels: tuple[str, ...] | None = None
     input: Input = Input()
+    extraction_budget: int | None = None  # queries that a clone takes
 
 
 @dataclass(frozen=True)

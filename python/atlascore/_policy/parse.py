@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from atlascore._policy.clone_cost import extraction_budget
 from atlascore._policy.document import (
     ACTIONS,
     LEVELS,
@@ -34,7 +35,7 @@ from atlascore._policy.document import (
     Scale,
     State,
 )
-from atlascore._policy.section import Section
+from atlascore._policy.section import Section, did_you_mean
 from atlascore._yaml import Node, Problem
 from atlascore.constraints import Constraints
 
@@ -146,6 +147,7 @@ def _address(section: Section) -> Address:
 _KINDS = ("llm", "classifier", "regressor", "embedding", "other")
 _MODALITIES = ("text", "vector", "image", "tensor", "row", "digest")
 _NUMERIC = ("vector", "image", "tensor", "row")
+MOST_COLUMNS = 512  # of rows that the core compares column by column
 
 
 def _model(pattern: str, section: Section) -> Model:
@@ -155,10 +157,18 @@ def _model(pattern: str, section: Section) -> Model:
         kind=section.choice("kind", _KINDS, "other", "kind"),
         classes=classes,
         labels=labels,
-        input=_input(section.section("input")),
+        input=(given := _input(section.section("input"))),
+        extraction_budget=extraction_budget(section, classes, _width(given)),
     )
-    section.close(unsupported=("baseline", "extraction_budget"))
+    section.close(unsupported=("baseline",))
     return model
+
+
+def _width(given: Input) -> int | None:
+    """How many numbers an input has; None when the policy does not say."""
+    if given.shape is not None:
+        return given.shape[0] * given.shape[1] * given.shape[2]
+    return len(given.features) if given.features is not None else None
 
 
 def _classes(section: Section) -> tuple[int | None, tuple[str, ...] | None]:
@@ -182,7 +192,8 @@ def _input(section: Section) -> Input:
             section.report_at(key, f"an input of modality {modality} has no {key}", "remove it")
     width = shape[0] * shape[1] * shape[2] if shape else len(features)
     scale = whole.scale and _spread(section, whole.scale, width, shape[2] if shape else width)
-    section.close(unsupported=("roles", "sensitive"))
+    sensitive = _sensitive(section, modality, features)
+    section.close(unsupported=("roles",))
     return Input(
         modality=modality or ("row" if features else None),
         shape=shape,
@@ -191,7 +202,31 @@ def _input(section: Section) -> Input:
         decimals=whole.decimals,
         categories=whole.categories,
         features=features or None,
+        sensitive=sensitive,
     )
+
+
+def _sensitive(section: Section, modality: str | None, features: tuple[Feature, ...]) -> tuple[int, ...]:
+    """The columns that are named, or given by their numbers from 0 on."""
+    references = section.references("sensitive")
+    if references and modality != "row" and (modality is not None or not features):
+        section.report_at("sensitive", "only rows have columns", 'declare "features", or modality: row')
+        return ()
+    names = [feature.name for feature in features]
+    count = len(names) or MOST_COLUMNS
+    columns = set()
+    for reference in references:
+        if reference.text in names:
+            columns.add(names.index(reference.text))
+        elif reference.text.isdecimal() and int(reference.text) < count:
+            columns.add(int(reference.text))
+        else:
+            fix = did_you_mean(reference.text, names) or f"name a feature, or its number from 0 to {count - 1}"
+            section.refuse(reference, f'"{reference.text}" is no column', fix)
+    if columns and max(columns) >= MOST_COLUMNS:
+        section.report_at("sensitive", f"only the first {MOST_COLUMNS} columns can be sensitive")
+        return ()
+    return tuple(sorted(columns))
 
 
 def _features(section: Section) -> tuple[Feature, ...]:

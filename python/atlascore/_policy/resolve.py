@@ -94,6 +94,8 @@ def _model(model: Model) -> dict[str, Any]:
         **_scale(given.scale),
         **_grid(given),
         "categories": given.categories,
+        "sensitive": list(given.sensitive),
+        "extraction_budget": model.extraction_budget,
         "features": None if given.features is None else [_feature(feature) for feature in given.features],
     }
 

@@ -203,6 +203,12 @@ class Section:
         if node is not None:
             self._report(node, self.child(key), message, fix)
 
+    def warn_at(self, key: str, message: str, fix: str, code: str) -> None:
+        """A warning about the value below a key."""
+        node = self._node.get(key) if self._node is not None else None
+        if node is not None:
+            self._problems.append(node.problem(self.child(key), message, fix, "warning", code))
+
     def refuse(self, reference: Reference, message: str, fix: str = "") -> None:
         """An error about one of the values read by `references`."""
         self._problems.append(reference.problem(message, fix))

@@ -211,7 +211,7 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
                 value = cost_amplification(tracks_.hot(track->hot), track->newest, horizons_[horizon]);
                 break;
             case Source::twins:
-                value = twin_records_of(tracks_.hot(track->hot), declared, track->newest);
+                value = twin_records_of(tracks_.twins(track->hot), declared, track->newest);
                 break;
             case Source::budget:
                 value = declared == nullptr || declared->extraction_budget == 0

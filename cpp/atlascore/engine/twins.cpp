@@ -118,20 +118,20 @@ std::span<const TwinKey> twin_keys(const event::Input& input, std::size_t row, s
     return {scratch.keys.data(), kept};
 }
 
-double twin_records_of(const track::HotTrack* slab, const policy::Model* model, double now) noexcept {
-    if (slab == nullptr) return std::numeric_limits<double>::quiet_NaN();
-    return value_of(slab->twins, sensitive_of(model), now);
+double twin_records_of(const std::optional<track::TwinCounts>& counts, const policy::Model* model,
+                       double now) noexcept {
+    if (!counts) return std::numeric_limits<double>::quiet_NaN();
+    return value_of(*counts, sensitive_of(model), now);
 }
 
 // `pending`: the rows of the query under way count, those of a batch in their order, without a trace in the
 // shared table.
 double Engine::twin_records(Pass& pass, bool pending) noexcept {
-    const track::HotTrack* slab = tracks_.hot(pass.track.hot);
+    std::optional<track::TwinCounts> counts = tracks_.twins(pass.track.hot);
     const policy::ColumnSet& sensitive = sensitive_of(pass.binding.route.model);
     const event::Input& input = pass.query.input;
-    if (slab == nullptr || !pending || input.kind != event::InputKind::row)
-        return twin_records_of(slab, pass.binding.route.model, pass.track.newest);
-    track::TwinCounts counts = slab->twins.copy();
+    if (!counts || !pending || input.kind != event::InputKind::row)
+        return twin_records_of(counts, pass.binding.route.model, pass.track.newest);
     TwinScratch& scratch = pass.thread.twins;
     track::TwinTable own(scratch.table);
     if (pass.batch) own.clear();
@@ -146,14 +146,16 @@ double Engine::twin_records(Pass& pass, bool pending) noexcept {
             if (known && !own.look(key.key, now)) own.copy(key.key, *known, now);
             return own.add(key, now);
         };
-        count_twins(pass.twin_keys, input.width, sensitive, pass.track.newest, scratch, counts, see);
+        count_twins(pass.twin_keys, input.width, sensitive, pass.track.newest, scratch, *counts, see);
     }
-    return value_of(counts, sensitive, pass.track.newest);
+    return value_of(*counts, sensitive, pass.track.newest);
 }
 
 void Engine::commit_twins(Pass& pass) noexcept {
     const event::Input& input = pass.query.input;
     if (input.kind != event::InputKind::row) return;
+    track::TwinCounts* counts = tracks_.claim_twins(pass.track.hot);
+    if (counts == nullptr) return;
     const policy::ColumnSet& sensitive = sensitive_of(pass.binding.route.model);
     bool any = false;
     for (std::size_t i = 0; i < std::min(input.rows, sequence_rows); ++i) {
@@ -162,12 +164,11 @@ void Engine::commit_twins(Pass& pass) noexcept {
             keys = twin_keys(input, sequence_row(i, input.rows), pass.track.tag, sketch_seed_, sensitive,
                              pass.thread.twins);
         }
-        any |=
-            count_twins(keys, input.width, sensitive, pass.track.newest, pass.thread.twins, pass.hot->twins,
-                        [&](const TwinKey& key) { return twins_.add(key, pass.query.now); });
+        any |= count_twins(keys, input.width, sensitive, pass.track.newest, pass.thread.twins, *counts,
+                           [&](const TwinKey& key) { return twins_.add(key, pass.query.now); });
     }
     if (!any || tracks_.keys().kept(pass.track.slot.index) >= track::Keep::suspect) return;
-    if (value_of(pass.hot->twins, sensitive, pass.track.newest) >= suspicious_twins)
+    if (value_of(*counts, sensitive, pass.track.newest) >= suspicious_twins)
         tracks_.keep(pass.track, track::Keep::suspect);
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "atlascore/event/event.hpp"
@@ -33,6 +34,7 @@ std::span<const track::TwinKey> twin_keys(const event::Input& input, std::size_t
                                           TwinScratch& scratch) noexcept;
 
 // Records with a twin; NaN for a track without.
-double twin_records_of(const track::HotTrack* slab, const policy::Model* model, double now) noexcept;
+double twin_records_of(const std::optional<track::TwinCounts>& counts, const policy::Model* model,
+                       double now) noexcept;
 
 }  // namespace atlascore::engine

@@ -132,6 +132,33 @@ HotTrack* TrackTable::hot(const HotRef& ref) const noexcept {
     return hot_tracks_ + ref.slab;
 }
 
+SlabUse TrackTable::use_of(const HotRef& ref) const noexcept {
+    return static_cast<SlabUse>(relaxed(infos_[ref.slab].use));
+}
+
+HotTrack* TrackTable::claim_use(const HotRef& ref, SlabUse use) const noexcept {
+    HotTrack* slab = hot(ref);
+    if (slab == nullptr) return nullptr;
+    std::uint8_t before = 0;
+    const auto mine = static_cast<std::uint8_t>(use);
+    const bool first = std::atomic_ref(infos_[ref.slab].use)
+                           .compare_exchange_strong(before, mine, std::memory_order_relaxed);
+    return first || before == mine ? slab : nullptr;
+}
+
+std::optional<TwinCounts> TrackTable::twins(const HotRef& ref) const noexcept {
+    const HotTrack* slab = hot(ref);
+    if (slab == nullptr) return std::nullopt;
+    const SlabUse use = use_of(ref);
+    if (use == SlabUse::rows) return slab->twins.copy();
+    return use == SlabUse::none ? std::optional(TwinCounts{}) : std::nullopt;
+}
+
+TwinCounts* TrackTable::claim_twins(const HotRef& ref) const noexcept {
+    HotTrack* slab = claim_use(ref, SlabUse::rows);
+    return slab == nullptr ? nullptr : &slab->twins;
+}
+
 void TrackTable::warm(Track& track, double now, bool seen) noexcept {
     std::uint64_t link = load(track.words[link_word]);
     if (link != 0 && track.hot) return;
@@ -144,6 +171,7 @@ void TrackTable::warm(Track& track, double now, bool seen) noexcept {
     hot_track.similarity.reset(track.tag);
     hot_track.costs.reset();
     hot_track.twins.reset();
+    relaxed_store(info.use, std::uint8_t{0});
     const std::uint64_t empty_bucket = bucket::make(generation, 0, 0);
     for (std::uint64_t& word : hot_track.rings) Word(word).store(empty_bucket, std::memory_order_relaxed);
     std::uint64_t saved[evidence_words] = {};

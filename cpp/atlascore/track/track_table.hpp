@@ -45,6 +45,10 @@ namespace atlascore::track {
 inline constexpr std::size_t evidence_words = 18;
 inline constexpr std::size_t packed_evidence_words = 6;
 
+// Rows and prompts share a part of the slab; the first of either has it for as long as the slab is this
+// track's.
+enum class SlabUse : std::uint8_t { none, rows, prompts };
+
 struct alignas(64) HotTrack {
     HotSlab similarity;
     std::uint64_t watched_since;  // double: the first time at which the fine rings saw every query
@@ -121,6 +125,11 @@ class TrackTable {
     void touch(const Track& track) noexcept;  // recency of the slab
     void keep(const Track& track, Keep value) noexcept;
 
+    // The records with twins; none when the track sends prompts.
+    std::optional<TwinCounts> twins(const HotRef& ref) const noexcept;
+    // To be added to; null when the track sends prompts, or the slab has moved on.
+    TwinCounts* claim_twins(const HotRef& ref) const noexcept;
+
     // What a track has against it, from its slab or its cold record. False, and `out` as it was, when
     // nothing.
     bool evidence(const Track& track, std::span<std::uint64_t, evidence_words> out) const noexcept;
@@ -150,12 +159,14 @@ class TrackTable {
         std::uint8_t main;     // 0: on probation
         std::uint8_t recency;  // 0..3
         std::uint8_t keep;
-        std::uint8_t room;
+        std::uint8_t use;       // SlabUse
         std::uint64_t used_at;  // double: time of the last query
         std::uint64_t spare;
     };
 
     HotRef linked(const std::uint64_t* words) const noexcept;
+    HotTrack* claim_use(const HotRef& ref, SlabUse use) const noexcept;
+    SlabUse use_of(const HotRef& ref) const noexcept;
     std::uint32_t choose_slab() noexcept;
     bool take_slab(std::uint32_t slab, std::uint64_t claim) noexcept;
     bool owner_links_back(std::uint32_t slab, std::uint64_t owner) const noexcept;

@@ -95,6 +95,9 @@ policy::Model model_of(const py::dict& entry) {
     for (const auto column : list_of<std::size_t>(entry["sensitive"])) model.sensitive.set(column);
     if (!entry["extraction_budget"].is_none())
         model.extraction_budget = py::cast<double>(entry["extraction_budget"]);
+    const auto kind = py::cast<std::string>(entry["kind"]);
+    model.prompts = kind == "llm" || kind == "other";
+    model.templates = list_of<std::string>(entry["templates"]);
     set_grid(model, list_of<float>(entry["grid_origins"]), list_of<float>(entry["grid_steps"]));
     if (entry["features"].is_none()) {
         set_scale(model, list_of<float>(entry["center"]), list_of<float>(entry["scale"]));
@@ -187,6 +190,11 @@ policy::Spec spec_of(const py::dict& resolved, std::shared_ptr<rule::Program> pr
     for (const py::handle item : resolved["limits"])
         spec.limits.push_back(limit_of(py::cast<py::dict>(item)));
     for (const py::handle item : resolved["allow"]) spec.allow.push_back(allow_of(py::cast<py::dict>(item)));
+    for (const py::handle item : resolved["probes"]) {
+        const auto probe = py::cast<py::dict>(item);
+        spec.probes.push_back(
+            {py::cast<std::string>(probe["text"]), py::cast<std::uint16_t>(probe["family"])});
+    }
     for (const py::handle item : resolved["constraint_table"]) {
         const auto pair = py::cast<std::pair<std::string, std::string>>(item);
         spec.constraints.push_back({pair.first, pair.second});

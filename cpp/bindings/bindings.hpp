@@ -13,6 +13,7 @@ void bind_policy(pybind11::module_& m);
 void bind_rule(pybind11::module_& m);
 void bind_scan(pybind11::module_& m);
 void bind_similarity(pybind11::module_& m);
+void bind_templates(pybind11::module_& m);
 void bind_testing_scan(pybind11::module_& m);
 
 }  // namespace atlascore::bindings

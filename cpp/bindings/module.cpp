@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core_of_main, m, pybind11::mod_gil_not_used(),
     using namespace atlascore::bindings;
     bind_errors(m);
     bind_similarity(m);
+    bind_templates(m);
     bind_rule(m);
     bind_policy(m);
     bind_log(m);

@@ -96,7 +96,8 @@ class Generated:
 
     `same` repeats the base that `seed` stands for, `perturb` varies it, `diverse` draws every input anew. An
     array has `dim` values, standard normal around `shift`, and `noise` is the standard deviation of the variation. A
-    text has `words` words, of which the variation replaces `change`. `batch`: rows of one call.
+    text has `words` words, of which the variation replaces `change`, and stands where `within` has "{}". `batch`: rows
+    of one call.
 
     Five kinds are attacks on the classifier that answers. `bisect` draws two inputs with different labels and
     halves the way between them ten times, again and again; `probe` changes one coordinate of the base after the
@@ -114,6 +115,7 @@ class Generated:
     batch: int | None = None
     classifier: Classifier | None = None
     shift: float = 0.0
+    within: str = "{}"
 
     def text(self, index: int) -> str:
         words = _words(random.Random(f"{self.seed}"), self.size)
@@ -123,7 +125,7 @@ class Generated:
         elif self.kind == "perturb":
             for place in own.sample(range(self.size), min(self.size, int(self.strength))):
                 words[place : place + 1] = _words(own, 1)
-        return " ".join(words)
+        return self.within.replace("{}", " ".join(words))
 
     def array(self, index: int) -> npt.NDArray[np.float32]:
         if self.kind in ATTACKS:
@@ -565,6 +567,9 @@ def _generated(section: _Section, entry: int, text: bool, classifier: Classifier
     kinds = ("same", "perturb", "diverse") + (() if text or classifier is None else ATTACKS)
     kind = section.required_choice("generate", kinds, "generator")
     seed = section.integer("seed", 0, 2**63) or 0
+    within = section.text("within", "{}") if text else "{}"
+    if "{}" not in within:
+        section.report_at("within", 'expected a text with "{}" in it', "the made-up words take its place")
     if text:
         size = section.count("words", 60, 1_000_000)
         strength = float(section.count("change", 1, size))
@@ -575,7 +580,7 @@ def _generated(section: _Section, entry: int, text: bool, classifier: Classifier
         batch = section.integer("batch", 1, 1_000_000)
         shift = section.number("shift", 0.0) if kind not in ATTACKS else 0.0
     section.close()
-    return Generated(kind, seed, entry, size, strength, batch, classifier, shift)
+    return Generated(kind, seed, entry, size, strength, batch, classifier, shift, within)
 
 
 def _words(source: random.Random, count: int) -> list[str]:

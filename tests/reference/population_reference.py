@@ -26,7 +26,11 @@ Readings of the specification
   last match or last common key. A cluster is a connected component of links.
 - Template masks: code blocks, URLs, e-mail addresses, quoted spans, words above 40 characters, numbers, in this
   order, become U+E000 to U+E005. Words are split at white space, case is kept; fewer than three words are one gram.
+  Of a prompt the first 32,768 bytes count.
   A prompt belongs to the nearest known template within 3 bits, the older of equal ones; otherwise it founds one.
+- Beyond the specification: a prompt that is not within 3 bits of its track's previous template, and shares five of the
+  16 least gram hashes with the prompt before, has the template of what they share: the hash of the three least. 16 bits
+  of each hash are compared.
 - A principal is young by its age when it sends; it counts for a template until 24 h after its last young sending.
 - template_share: two generations of length w, four slots each. A template's weight is its count in the current one
   plus (1 - elapsed share) times that in the previous one, and so is the total; prompts of the previous generation
@@ -36,7 +40,8 @@ Readings of the specification
   equal calls on another prompt hide nothing; the previous call is the one before on the same digest, and the first
   call is unlike it. A call without bias has the empty set. The window is 24 h. B = distinct tokens by two HyperLogLog
   generations of 24 h.
-- known_probes: the largest number of entries of one family that were hit in the last 24 h.
+- known_probes: the largest number of entries of one family that were hit in the last 24 h. One prompt hits one entry:
+  that with its digest, else the nearest within 3 bits, the first of equal ones.
 - label_discovery: n counts the answers that have a label.
 - baseline_shift: hours are those of the clock; an hour counts when the next one begins; hours without values are
   left out. Mean and variance are plain averages over the first 720 counted hours and exponential with weight 1/720
@@ -63,6 +68,7 @@ WEEK = 7 * DAY
 TWIN_SECONDS, EIGHT_HOURS = DAY / 2, DAY / 3
 POPULAR_OWNERS = 20
 TEMPLATE_BITS = 3
+TEMPLATE_BYTES = 32768
 
 
 # --- twin records
@@ -293,13 +299,29 @@ def masked(text: str) -> str:
     return text
 
 
+def gram_hashes(text: str, seed: int = 0) -> list[int]:
+    words = masked(text.encode()[:TEMPLATE_BYTES].decode(errors="ignore")).split()
+    grams = [" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))]
+    return [xxhash.xxh3_64_intdigest(gram.encode(), seed) for gram in grams]
+
+
+def outline(text: str, seed: int = 0) -> list[int]:
+    return sorted(set(gram_hashes(text, seed)))[:16]
+
+
+def shared_template(before: list[int], now: list[int], seed: int = 0) -> int | None:
+    """The template of what two outlines share."""
+    marks = {gram % 65535 for gram in before}
+    shared = [gram for gram in now if gram % 65535 in marks]
+    if len(shared) < 5:
+        return None
+    return xxhash.xxh3_64_intdigest(b"".join(gram.to_bytes(8, "little") for gram in shared[:3]), seed)
+
+
 def simhash(text: str, seed: int = 0) -> int:
     """Template SimHash64 of a prompt's raw turn."""
-    words = masked(text).split()
-    grams = [" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))]
     votes = [0] * 64
-    for gram in grams:
-        word = xxhash.xxh3_64_intdigest(gram.encode(), seed)
+    for word in gram_hashes(text, seed):
         for bit in range(64):
             votes[bit] += 1 if word >> bit & 1 else -1
     return sum(1 << bit for bit, vote in enumerate(votes) if vote > 0)
@@ -470,9 +492,12 @@ class KnownProbes:
         self.hits: dict[Probe, float] = {}
 
     def add(self, digest: Key, template: int, now: float) -> None:
-        for probe in self.dictionary:
-            if probe.digest == digest or hamming(probe.template, template) <= TEMPLATE_BITS:
-                self.hits[probe] = now
+        distance = {
+            probe: hamming(probe.template, template) - 65 * (probe.digest == digest) for probe in self.dictionary
+        }
+        nearest = min(self.dictionary, key=lambda probe: distance[probe])
+        if distance[nearest] <= TEMPLATE_BITS:
+            self.hits[nearest] = now
 
     def signal(self, now: float) -> float:
         families = Counter(probe.family for probe, time in self.hits.items() if now - time < DAY)

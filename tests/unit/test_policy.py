@@ -706,3 +706,49 @@ def test_resolved_data_is_a_copy(directory):
     policy = load(directory, "name: x")
     policy.resolved()["rules"].clear()
     assert len(policy.resolved()["rules"]) == 2
+
+
+# --- templates and probes --------------------------------------------------------------------------------
+
+
+def test_templates_that_many_may_share(directory):
+    data = resolved(directory, "models: {m: {templates: {allow: [one, two]}}, n: {templates: {allow: three}}, o: {}}")
+    assert [model["templates"] for model in data["models"]] == [["one", "two"], ["three"], []]
+    assert load(directory, "models: {m: {}}").hash != load(directory, "models: {m: {templates: {allow: x}}}").hash
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "problem"),
+    [
+        ("models: {m: {templates: {}}}", "2:25: models.m.templates", 'missing "allow"'),
+        ("models: {m: {templates: {allow: []}}}", "2:33: models.m.templates.allow", "names nothing"),
+        ("models: {m: {templates: {alow: x}}}", "2:26: models.m.templates", 'unknown key "alow"'),
+        ("probes: {paths: [builtin, nothing/*.yml]}", "2:27: probes.paths[1]", 'no file matches "nothing/*.yml"'),
+        ("probes: {path: builtin}", "2:10: probes", 'unknown key "path"'),
+    ],
+)
+def test_mistakes_in_templates_and_probes(directory, text, place, problem):
+    assert any(line.startswith(f"policy.yml:{place}: {problem}") for line in complaints(directory, text))
+
+
+def test_probes_of_the_operator(directory):
+    (directory / "probes").mkdir()
+    (directory / "probes" / "own.yml").write_text("family: ours\nprompts:\n  - How is it?\n  - Who is it?\n")
+    shipped = resolved(directory, "name: n")["probes"]
+    families = {probe["family"] for probe in shipped}
+    assert families == set(range(5)) and len(shipped) >= 40
+    data = resolved(directory, "probes: {paths: [builtin, probes]}")["probes"]
+    assert data == [*shipped, {"family": 5, "text": "How is it?"}, {"family": 5, "text": "Who is it?"}]
+    assert resolved(directory, "probes: {paths: probes}")["probes"] == [{**probe, "family": 0} for probe in data[-2:]]
+    own, both = (load(directory, f"probes: {{paths: [{paths}]}}") for paths in ("probes", "builtin, probes"))
+    assert own.hash != both.hash
+
+
+def test_mistakes_in_files_of_probes(directory):
+    file = directory / "p.yml"
+    file.write_text("prompts: [a, B  c, b C]\nextra: 1\n")
+    assert complaints(directory, "probes: {paths: p.yml}") == [
+        f'{file}:1:1: missing "family"; a name for the prompts that one kind of tool sends',
+        f"{file}:1:20: prompts[2]: the prompt is already in {file}:1; remove it",
+        f'{file}:2:1: unknown key "extra"; known are "family", "prompts"',
+    ]

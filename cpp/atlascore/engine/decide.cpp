@@ -84,6 +84,7 @@ Fault Engine::decide(const Binding& binding, const Query& query, Decision& decis
         }
         if (pass.binding.reads_parameters)
             pass.parameters = read_parameters(pass.binding, query.fields, sketch_seed_);
+        if (pass.binding.reads_templates || pass.binding.reads_probes) read_prompts(pass);
         read_signals(pass, rule::Phase::request);
         match_rules(pass, rule::Phase::request);
         respond(pass);
@@ -424,6 +425,7 @@ void Engine::commit(Pass& pass) noexcept {
         if (busy || telling) tracks_.promote(pass.track, pass.query.now, telling);
     }
     if (in_time && pass.parameters.asked) commit_parameters(pass);
+    if (in_time && pass.prompts != 0) commit_prompts(pass);
     tracks_.touch(pass.track);
     if (!in_time || pass.hot == nullptr || tracks_.hot(pass.track.hot) != pass.hot) return;
     commit_input(pass);

@@ -21,8 +21,8 @@ struct ModelEntry {
 };
 
 constexpr std::uint32_t scale_samples = 4;  // models that can learn their scale at the same time
-constexpr std::size_t track_sections =
-    4;  // then: limit groups, limit slots, directory, references, scale samples, twins
+constexpr std::size_t track_sections = 4;   // then: limit groups, limit slots, directory, references, scale
+                                            // samples, twins, templates, their index
 
 std::uint64_t limit_capacity(const Config& config) {
     return std::max<std::uint64_t>(256, config.capacity / 16);
@@ -71,6 +71,14 @@ void note_reads(Binding& binding, signal::Signal s) {
         return;
     }
     if (s == Signal::twin_records) binding.reads_twins = true;
+    if (info.source == signal::Source::prompts) {
+        if (binding.route.model != nullptr && !binding.route.model->prompts) return;
+        binding.reads_templates |= s != Signal::known_probes;
+        binding.reads_template_share |= s == Signal::template_share;
+        binding.reads_input |= binding.reads_templates;  // what was sent before is no use of a template
+        binding.reads_probes |= s == Signal::known_probes;
+        return;
+    }
     if (s == Signal::cost_amplification || s == Signal::evidence_cost) {
         binding.reads_cost = true;  // and neither inputs nor labels
         return;
@@ -115,6 +123,8 @@ base::RegionSpec Engine::region_spec(const policy::Policy& policy, const Config&
     spec.section_bytes.push_back(config.models * sizeof(track::ModelReferences));
     spec.section_bytes.push_back(scale_samples * sizeof(track::ScaleSample));
     spec.section_bytes.push_back(track::TwinTable::entries_for(config.capacity) * sizeof(std::uint64_t));
+    for (const std::uint64_t bytes : track::TemplateTable::section_bytes(config.capacity))
+        spec.section_bytes.push_back(bytes);
     spec.configuration = base::mix64(config.capacity, hot_slabs(config) * 65'537ull + config.models);
     for (const double horizon : policy.horizons()) {
         spec.configuration = base::mix64(spec.configuration, std::bit_cast<std::uint64_t>(horizon));
@@ -133,6 +143,7 @@ Engine::Engine(std::shared_ptr<const policy::Policy> policy, const log::Policy& 
       limits_(region_, track_sections, limit_capacity(config)),
       twins_({reinterpret_cast<std::uint64_t*>(region_.section(track_sections + 5)),
               track::TwinTable::entries_for(config.capacity)}),
+      templates_(region_, track_sections + 6, config.capacity),
       key_seed_(region_.seed()),
       sketch_seed_(base::mix64(region_.seed(), 0x736b65746368)),
       policy_(std::move(policy)) {
@@ -252,6 +263,7 @@ std::shared_ptr<const Binding> Engine::bind(const std::string& model, const std:
     binding->field_top_logprobs = program.field("top_logprobs");
     binding->field_logit_bias = program.field("logit_bias_ids");
     binding->learns_scale = binding->route.model == nullptr || binding->route.model->scale_epoch == 0;
+    binding->known = known_prompts(*binding);
     if (log_) name_for_log(*binding, model, method, endpoint);
     return binding;
 }

@@ -28,6 +28,7 @@
 #include "atlascore/policy/policy.hpp"
 #include "atlascore/track/limit_table.hpp"
 #include "atlascore/track/references.hpp"
+#include "atlascore/track/template_table.hpp"
 #include "atlascore/track/track_table.hpp"
 #include "atlascore/track/twin_table.hpp"
 
@@ -119,6 +120,17 @@ struct Answer {
 };
 
 class Engine;
+struct Prompt;
+struct PromptBefore;
+
+// Known probes and allowed templates of a policy, hashed with the region's seed.
+struct KnownPrompts {
+    std::vector<std::uint64_t> probes;
+    std::vector<std::uint64_t> digests;   // of the probes' normalised texts, the low halves
+    std::vector<std::uint16_t> families;  // of the probes
+    std::vector<std::uint64_t> allowed;
+    std::vector<track::Outline> allowed_outlines;
+};
 
 // A policy bound to one route, with everything the hot path needs looked up.
 struct Binding {
@@ -154,6 +166,10 @@ struct Binding {
     bool reads_twins = false;       // some signal compares whole rows
     bool reads_budget = false;      // some signal is about the model's budget, and it has one
     bool reads_parameters = false;  // some signal is about the parameters of language models
+    bool reads_templates = false;
+    bool reads_probes = false;
+    bool reads_template_share = false;
+    KnownPrompts known;
     int field_principal = -1, field_session = -1, field_calibrated = -1, field_text = -1, field_cost = -1,
         field_rows = -1;
     int field_status = -1, field_http_status = -1, field_label = -1, field_answer = -1, field_messages = -1,
@@ -255,6 +271,14 @@ class Engine {
     void commit_twins(Pass& pass) noexcept;
     double budget_used(const Pass& pass, bool pending) const noexcept;
     void commit_budget(Pass& pass) noexcept;
+    KnownPrompts known_prompts(const Binding& binding) const;
+    void read_prompts(Pass& pass) const noexcept;
+    void find_template(const Binding& binding, const PromptBefore& before, Prompt& prompt) const noexcept;
+    void read_prompt_signals(Pass& pass, bool pending) const noexcept;
+    double prompt_signal(signal::Signal signal, const track::PromptUse& use,
+                         const std::optional<track::TemplateTable::Found>& found, std::uint64_t pending,
+                         std::span<const std::uint16_t> families, double now) const noexcept;
+    void commit_prompts(Pass& pass) noexcept;
     void make_standing(Pass& pass) noexcept;
     void take_back_limits(Pass& pass) noexcept;
     std::uint64_t limit_tag(const Pass& pass, const policy::Limit& limit, std::uint16_t index) const noexcept;
@@ -281,6 +305,7 @@ class Engine {
     track::TrackTable tracks_;
     track::LimitTable limits_;
     track::TwinTable twins_;
+    track::TemplateTable templates_;
     std::uint64_t key_seed_;
     std::uint64_t sketch_seed_;
     log::Salt salt_{};

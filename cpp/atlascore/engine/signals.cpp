@@ -154,6 +154,7 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
     }
     for (const Binding::Plan& plan : plans_of(Source::parameters))
         values[plan.place] = logprob_harvest(pass, request);
+    if (pass.binding.reads_templates || pass.binding.reads_probes) read_prompt_signals(pass, request);
     for (const Binding::Plan& plan : plans_of(Source::cost))
         values[plan.place] = cost_amplification(tracks_.hot(pass.track.hot), pass.track.newest, plan.window);
     for (const Binding::Plan& plan : plans_of(Source::twins))
@@ -186,6 +187,8 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
     const policy::Model* declared = in_force->model(model);
     const bool row = declared != nullptr && declared->modality == policy::Modality::row;
     const evidence::Reading reading = evidence::read(words, track->newest, row);
+    std::vector<std::uint16_t> families;
+    for (const policy::Probe& probe : in_force->spec().probes) families.push_back(probe.family);
     std::array<double, signal::signal_count> values;
     for (const signal::SignalInfo& info : signal::catalogue()) {
         double& value = values[static_cast<std::size_t>(info.id)];
@@ -205,6 +208,12 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
                 const track::HotTrack* slab = tracks_.hot(track->hot);
                 const bool any = slab != nullptr && !slab->harvest.empty();
                 value = any ? slab->harvest.value(track->tag, track->newest) : missing;
+                break;
+            }
+            case Source::prompts: {
+                const auto use = tracks_.prompts(track->hot);
+                const auto found = !use || use->newest() == 0 ? std::nullopt : templates_.find(use->newest());
+                value = use ? prompt_signal(info.id, *use, found, 0, families, track->newest) : missing;
                 break;
             }
             case Source::cost:

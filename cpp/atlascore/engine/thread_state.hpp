@@ -1,10 +1,12 @@
 // What one thread needs to decide without allocating: made at its first call under a policy, reused after.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "atlascore/engine/prompts.hpp"
 #include "atlascore/engine/twins.hpp"
 #include "atlascore/rule/program.hpp"
 #include "atlascore/track/minhash.hpp"
@@ -20,6 +22,8 @@ struct ThreadState {
     track::Head head;                                   // that the query under way would leave
     std::vector<float> row = std::vector<float>(4096);  // scaled numbers of a row
     TwinScratch twins;
+    track::TemplateScratch templates;
+    std::array<Prompt, prompt_limit> prompts;  // of the call
 
     // The scratch of the policy's program. A thread that serves several engines keeps the last four.
     rule::Scratch& scratch(std::uint64_t policy_id, const rule::Program& program);

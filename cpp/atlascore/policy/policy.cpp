@@ -76,6 +76,10 @@ Policy::Policy(Spec spec) : spec_(std::move(spec)) {
     if (spec_.constraints.size() > constraint_limit) {
         throw base::Error("the responses use more than 64 different constraints");
     }
+    if (spec_.probes.size() > probe_limit) {
+        throw base::Error("a dictionary of probes may have 4095 entries at most, not " +
+                          std::to_string(spec_.probes.size()));
+    }
     const auto check_rule = [&](std::uint16_t rule, const std::string& where) {
         if (rule >= spec_.rules.size()) throw base::Error(where + " names a rule that does not exist");
     };

@@ -115,7 +115,16 @@ struct Model {
     std::vector<float> grid_inverses;  // 1 / step
     ColumnSet sensitive;               // columns of a row that attribute inference is after
     double extraction_budget = 0;      // queries that a clone takes; 0: not declared
+    bool prompts = true;  // its texts may be prompts: it is no classifier, regressor or embedding
+    std::vector<std::string> templates;  // prompts whose templates many callers may share
 };
+
+// An entry of the dictionary of known probes.
+struct Probe {
+    std::string text;
+    std::uint16_t family = 0;
+};
+inline constexpr std::size_t probe_limit = 4095;  // entries of the dictionary: a track keeps 12 bits of each
 
 // A constraint as the log writes it. Of those with one name, the strictest comes first.
 struct Constraint {
@@ -134,6 +143,7 @@ struct Spec {
     std::vector<Limit> limits;
     std::vector<AllowEntry> allow;
     std::vector<Constraint> constraints;
+    std::vector<Probe> probes;
 };
 
 class Policy;

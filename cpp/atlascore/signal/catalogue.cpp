@@ -61,6 +61,15 @@ constexpr std::array<SignalInfo, signal_count> table{{
      "other tokens than the one before; or a twentieth of the distinct tokens biased within 24 h, if that is "
      "more",
      parameters},
+    {Signal::template_principals, "api.template_principals", "principals", false, Source::prompts, track_only,
+     1, false,
+     "principals that had been known for less than 7 days and sent the newest prompt's template within 24 h; "
+     "missing for templates that the policy allows"},
+    {Signal::template_share, "api.template_share", "ratio", false, Source::prompts, track_only, 20, false,
+     "share of the prompts of the last 24 to 48 h, those sent before aside, that were made from the most "
+     "frequent template"},
+    {Signal::known_probes, "api.known_probes", "probes", false, Source::prompts, track_only, 0, false,
+     "distinct prompts of one family of the dictionary of known probes that were sent within 24 h"},
     {Signal::cost_amplification, "api.cost_amplification", "times", true, Source::cost, track_only, 5, true,
      "fifth largest in the window of: what a request has cost over the model's median for inputs of its "
      "size"},

@@ -26,6 +26,9 @@ enum class Signal : std::uint8_t {
     off_grid_ratio,
     manifold_rank,
     logprob_harvest,
+    template_principals,
+    template_share,
+    known_probes,
     cost_amplification,
     twin_records,
     extraction_budget_used,
@@ -44,9 +47,20 @@ inline constexpr std::size_t signal_count = static_cast<std::size_t>(Signal::cou
 enum class Scope : std::uint8_t { track, principal, global };
 
 // Where a signal comes from: the counters of windows, the history of inputs and answers (missing for a query
-// without a comparable input), the evidence of a track, the parameters of its calls, what its requests have
-// cost, its rows that differ in one column, or what it has taken of the model's budget.
-enum class Source : std::uint8_t { count, history, evidence, parameters, cost, twins, budget, count_ };
+// without a comparable input), the evidence of a track, the parameters of its calls, the wording of its
+// prompts, what its requests have cost, its rows that differ in one column, or what it has taken of the
+// model's budget.
+enum class Source : std::uint8_t {
+    count,
+    history,
+    evidence,
+    parameters,
+    prompts,
+    cost,
+    twins,
+    budget,
+    count_
+};
 inline constexpr std::size_t source_count = static_cast<std::size_t>(Source::count_);
 
 struct SignalInfo {

@@ -139,6 +139,9 @@ std::size_t ascii_prefix(const char* text, std::size_t size) noexcept;
 // is white space behind white space, and returns how many bytes that were. `after_space`: the byte before
 // text is white space. Writes up to 64 bytes behind out + size. 0.06 ns a byte.
 std::size_t fold_ascii(const char* text, std::size_t size, bool after_space, char* out) noexcept;
+// Bit i of spaces[i / 64]: ASCII white space; of special[i / 64]: a digit, a quotation mark or not ASCII. The
+// last of the size / 64 + 1 words goes on as if spaces followed. 0.1 ns a byte.
+void word_bits(const char* text, std::size_t size, std::uint64_t* spaces, std::uint64_t* special) noexcept;
 // out[i] = xxh3-64 of the 5 bytes at text + i, i < count. `flip` is the hash's secret word less the seed.
 // Reads up to 64 bytes behind the last window and writes up to 8 words behind out + count. 0.4 ns a window.
 void hash_windows5(const char* text, std::size_t count, std::uint64_t flip, std::uint64_t* out) noexcept;

@@ -404,3 +404,24 @@ TEST_CASE("outcomes of a ring are tallied as one by one") {
         });
     }
 }
+
+TEST_CASE("word bits, every byte at every place") {
+    on_every_target([&] {
+        for (unsigned value = 0; value < 256; ++value) {
+            for (const std::size_t size : {0u, 1u, 63u, 64u, 65u, 130u}) {
+                std::string text(size, 'x');
+                const std::size_t at = size == 0 ? 0 : value * 7 % size;
+                if (size != 0) text[at] = static_cast<char>(value);
+                std::vector<std::uint64_t> spaces(size / 64 + 1), special(size / 64 + 1);
+                simd::word_bits(text.data(), size, spaces.data(), special.data());
+                const bool space = (value >= 9 && value <= 13) || (value >= 28 && value <= 32);
+                const bool odd =
+                    value >= 128 || (value >= '0' && value <= '9') || value == '"' || value == '\'';
+                for (std::size_t i = 0; i < 64 * spaces.size(); ++i) {
+                    CHECK((spaces[i / 64] >> i % 64 & 1) == (i >= size || (i == at && space)));
+                    CHECK((special[i / 64] >> i % 64 & 1) == (i < size && i == at && odd));
+                }
+            }
+        }
+    });
+}

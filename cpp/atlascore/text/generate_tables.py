@@ -18,7 +18,7 @@ HANGUL_VOWELS = range(0x1161, 0x1176)
 HANGUL_FINALS = range(0x11A8, 0x11C3)
 
 # Bits of the class table; unicode.hpp names them.
-DECOMPOSES, COMBINES, FOLLOWS, LOWERS, SPACE = 1, 2, 4, 8, 16
+DECOMPOSES, COMBINES, FOLLOWS, LOWERS, SPACE, WORD, DIGIT = 1, 2, 4, 8, 16, 32, 64
 
 
 def is_surrogate(code: int) -> bool:
@@ -116,6 +116,8 @@ def main() -> None:
             | FOLLOWS * (code in followers)
             | LOWERS * (code in lowered)
             | SPACE * chr(code).isspace()
+            | WORD * (chr(code).isalnum() or chr(code) == "_")
+            | DIGIT * chr(code).isdecimal()
         )
 
     pairs = sorted(composed)

@@ -31,6 +31,8 @@ enum CodeClass : std::uint8_t {
     follows = 4,     // may compose with the starter before it
     lowers = 8,      // has another lower-case form
     space = 16,      // white space
+    word = 32,       // letter, number or underscore
+    digit = 64,      // decimal
 };
 
 inline std::uint8_t classes_of(char32_t code) noexcept {

@@ -8,7 +8,7 @@ namespace atlascore::track {
 namespace {
 
 constexpr std::uint32_t newest_word = 1, link_word = 2, standing_word = 3, rate_word = 4, evidence_word = 7,
-                        delay_word = 13, ring_word = 16;
+                        delay_word = 13, first_prompt_word = 15, ring_word = 16;
 constexpr std::uint32_t slab_sweep = 64;    // slabs looked at for one assignment
 constexpr std::uint32_t patient_sweep = 2;  // the same when the track can wait
 
@@ -154,6 +154,17 @@ std::optional<TwinCounts> TrackTable::twins(const HotRef& ref) const noexcept {
     return use == SlabUse::none ? std::optional(TwinCounts{}) : std::nullopt;
 }
 
+std::optional<PromptUse> TrackTable::prompts(const HotRef& ref) const noexcept {
+    const HotTrack* slab = hot(ref);
+    if (slab == nullptr || use_of(ref) != SlabUse::prompts) return std::nullopt;
+    return slab->prompts.copy();
+}
+
+PromptUse* TrackTable::claim_prompts(const HotRef& ref) const noexcept {
+    HotTrack* slab = claim_use(ref, SlabUse::prompts);
+    return slab == nullptr ? nullptr : &slab->prompts;
+}
+
 TwinCounts* TrackTable::claim_twins(const HotRef& ref) const noexcept {
     HotTrack* slab = claim_use(ref, SlabUse::rows);
     return slab == nullptr ? nullptr : &slab->twins;
@@ -170,7 +181,7 @@ void TrackTable::warm(Track& track, double now, bool seen) noexcept {
     HotTrack& hot_track = hot_tracks_[slab];
     hot_track.similarity.reset(track.tag);
     hot_track.costs.reset();
-    hot_track.twins.reset();
+    hot_track.prompts.reset();  // the larger part of the union, so all of it
     relaxed_store(info.use, std::uint8_t{0});
     const std::uint64_t empty_bucket = bucket::make(generation, 0, 0);
     for (std::uint64_t& word : hot_track.rings) Word(word).store(empty_bucket, std::memory_order_relaxed);
@@ -375,6 +386,18 @@ void TrackTable::add_delayed(const Track& track) noexcept {
     const std::uint64_t count = delayed(track);
     if (count == 0xFFFFFFFF || !holds(track)) return;
     relaxed_store(track.words[delay_word], (count + 1) << 32 | track.slot.generation);
+}
+
+std::uint32_t TrackTable::first_prompt(const Track& track) const noexcept {
+    const std::uint64_t word = relaxed(track.words[first_prompt_word]);
+    return static_cast<std::uint32_t>(word) == track.slot.generation ? static_cast<std::uint32_t>(word >> 32)
+                                                                     : 0;
+}
+
+void TrackTable::set_first_prompt(const Track& track, double now) noexcept {
+    if (first_prompt(track) != 0 || !holds(track)) return;
+    const auto seconds = static_cast<std::uint64_t>(std::clamp(now, 1.0, 4294967295.0));
+    relaxed_store(track.words[first_prompt_word], seconds << 32 | track.slot.generation);
 }
 
 bool TrackTable::within_rate(const Track& track, double now, double per_second, std::uint64_t n) noexcept {

@@ -10,11 +10,11 @@
 //   words 7-12  evidence of a track whose slab is gone (evidence::pack)
 //   word 13     queries for which a delayed BLOCK was called, 32 | generation 32
 //   word 14     queries spent of the model's extraction budget (budget.hpp)
-//   word 15     kept for baselines
+//   word 15     first seen with a prompt (s, 32 bits) | generation 32
 //   words 16-31 coarse window rings, 16 words over all horizons
 //
-// Hot slab: the history (recent.hpp), 64 words of finer rings, the evidence, the calls with parameters,
-// the largest costs, and the records with twins.
+// Hot slab: the history (recent.hpp), 64 words of finer rings, the evidence, the calls with parameters, the
+// largest costs, and the records with twins or what prompts say (prompt_use.hpp).
 //
 // Both rings are written for every query of a hot track; the coarse one is the truth that survives the slab.
 // A reading takes the coarse ring while its oldest bucket is empty, because then it is exact, and otherwise
@@ -35,6 +35,7 @@
 #include "atlascore/track/key_table.hpp"
 #include "atlascore/track/largest_costs.hpp"
 #include "atlascore/track/logprob_harvest.hpp"
+#include "atlascore/track/prompt_use.hpp"
 #include "atlascore/track/recent.hpp"
 #include "atlascore/track/twin_counts.hpp"
 #include "atlascore/track/window.hpp"
@@ -56,8 +57,10 @@ struct alignas(64) HotTrack {
     std::uint64_t evidence[evidence_words];
     LogprobHarvest harvest;
     LargestCosts costs;
-    TwinCounts twins;
-    std::uint64_t room[10];
+    union {
+        TwinCounts twins;
+        PromptUse prompts;
+    };
 };
 static_assert(sizeof(HotTrack) == 10'240);
 
@@ -125,10 +128,13 @@ class TrackTable {
     void touch(const Track& track) noexcept;  // recency of the slab
     void keep(const Track& track, Keep value) noexcept;
 
-    // The records with twins; none when the track sends prompts.
+    // The records with twins; none without a slab, or when the track sends prompts. What prompts say; none
+    // without any.
     std::optional<TwinCounts> twins(const HotRef& ref) const noexcept;
-    // To be added to; null when the track sends prompts, or the slab has moved on.
+    std::optional<PromptUse> prompts(const HotRef& ref) const noexcept;
+    // To be added to; null for the same reasons.
     TwinCounts* claim_twins(const HotRef& ref) const noexcept;
+    PromptUse* claim_prompts(const HotRef& ref) const noexcept;
 
     // What a track has against it, from its slab or its cold record. False, and `out` as it was, when
     // nothing.
@@ -139,6 +145,9 @@ class TrackTable {
     // How many queries of this track have called for a BLOCK that is delayed.
     std::uint32_t delayed(const Track& track) const noexcept;
     void add_delayed(const Track& track) noexcept;
+    // When the track's first prompt came, in seconds; 0 before that.
+    std::uint32_t first_prompt(const Track& track) const noexcept;
+    void set_first_prompt(const Track& track, double now) noexcept;
     // GCRA: whether a query of weight n conforms to `per_second` with a burst of max(1, per_second).
     bool within_rate(const Track& track, double now, double per_second, std::uint64_t n) noexcept;
     std::uint8_t* commitment(const Track& track) const noexcept {

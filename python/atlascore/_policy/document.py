@@ -111,6 +111,7 @@ class Model:
     labels: tuple[str, ...] | None = None
     input: Input = Input()
     extraction_budget: int | None = None  # queries that a clone takes
+    templates: tuple[str, ...] = ()  # prompts whose templates many callers may share
 
 
 @dataclass(frozen=True)
@@ -231,6 +232,7 @@ class Document:
     log_directory: str | None
     privacy: Privacy
     state: State
+    probe_paths: tuple[Reference, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain data with every field of every part, constraints in the words of the policy file."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from atlascore._policy.document import Document
 from atlascore._policy.parse import parse_document
+from atlascore._policy.probes import Probe, read_probes
 from atlascore._policy.resolve import resolve
 from atlascore._policy.rule_book import RuleBook, bind_overrides, rule_files
 from atlascore._yaml import Problem, compose
@@ -46,6 +47,9 @@ def load_policy(
     book = RuleBook(parsed)
     overrides = bind_overrides(document, book, problems)
     resolved = resolve(document, book, overrides, base, time.time(), problems)
+    probes = read_probes(document.probe_paths, base, problems)
+    families = list(dict.fromkeys(probe.family for probe in probes))
+    resolved["probes"] = [{"family": families.index(probe.family), "text": probe.text} for probe in probes]
     _raise_errors(problems)
     try:
         rules = RuleSet.build(
@@ -55,7 +59,7 @@ def load_policy(
         )
     except RuleError as error:
         raise PolicyError(error.problems) from None
-    resolved["hash"] = _digest(document, rules)
+    resolved["hash"] = _digest(document, rules, probes)
     return Loaded(document, rules, resolved, tuple(sorted(problems, key=lambda problem: problem.position)))
 
 
@@ -93,8 +97,12 @@ def _raise_errors(problems: Iterable[Problem]) -> None:
         raise PolicyError(errors)
 
 
-def _digest(document: Document, rules: RuleSet) -> str:
-    content = {"policy": _canonical(document.to_dict()), "rules": rules.digest}
+def _digest(document: Document, rules: RuleSet, probes: Sequence[Probe]) -> str:
+    content = {
+        "policy": _canonical(document.to_dict()),
+        "rules": rules.digest,
+        "probes": [[probe.family, probe.text] for probe in probes],
+    }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

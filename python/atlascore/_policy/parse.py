@@ -45,6 +45,7 @@ T = TypeVar("T", Allow, Limit, Response)
 
 _DAY = 86400.0
 _MOST_RESPONSES = _MOST_LIMITS = 64  # the core keeps one bit for each
+_MOST_TEMPLATES = 1024
 _FAILURES = ("fail_open", "fail_closed")
 _LATER = ("approvals", "atlas", "compliance", "dataset", "http", "observability", "prompts")
 
@@ -56,7 +57,7 @@ def parse_document(root: Node, problems: list[Problem]) -> Document:
         top.report('missing "version"', "write version: 1")
     if (version := top.integer("version", 0, 2**31)) not in (None, 1):
         top.report_at("version", f"version {version} is not known", "write version: 1")
-    rules = top.section("rules")
+    rules, probes = top.section("rules"), top.section("probes")
     document = Document(
         name=top.text("name", "unnamed"),
         mode=top.choice("mode", MODES[::-1], "shadow"),
@@ -72,12 +73,14 @@ def parse_document(root: Node, problems: list[Problem]) -> Document:
         log_directory=_log_directory(top.section("log")),
         privacy=_privacy(top.section("privacy")),
         state=_state(top.section("state")),
+        probe_paths=tuple(probes.references("paths") if "paths" in probes else [top.named("builtin")]),
     )
     if len(document.responses) > _MOST_RESPONSES:
         top.report_at("responses", f"more than {_MOST_RESPONSES} responses", "join some")
     if len(document.limits) > _MOST_LIMITS:
         top.report_at("limits", f"more than {_MOST_LIMITS} limits", "join some")
     rules.close(unsupported=("placeholders",))
+    probes.close()
     top.close(unsupported=_LATER)
     return document
 
@@ -159,6 +162,7 @@ def _model(pattern: str, section: Section) -> Model:
         labels=labels,
         input=(given := _input(section.section("input"))),
         extraction_budget=extraction_budget(section, classes, _width(given)),
+        templates=_templates(section.section("templates")),
     )
     section.close(unsupported=("baseline",))
     return model
@@ -169,6 +173,16 @@ def _width(given: Input) -> int | None:
     if given.shape is not None:
         return given.shape[0] * given.shape[1] * given.shape[2]
     return len(given.features) if given.features is not None else None
+
+
+def _templates(section: Section) -> tuple[str, ...]:
+    prompts = tuple(section.texts("allow"))
+    if section and "allow" not in section:
+        section.report('missing "allow"', "list prompts that many callers may share")
+    if len(prompts) > _MOST_TEMPLATES:
+        section.report_at("allow", f"more than {_MOST_TEMPLATES} prompts", "each query is compared with all of them")
+    section.close()
+    return prompts
 
 
 def _classes(section: Section) -> tuple[int | None, tuple[str, ...] | None]:

@@ -96,6 +96,7 @@ def _model(model: Model) -> dict[str, Any]:
         "categories": given.categories,
         "sensitive": list(given.sensitive),
         "extraction_budget": model.extraction_budget,
+        "templates": list(model.templates),
         "features": None if given.features is None else [_feature(feature) for feature in given.features],
     }
 

@@ -10,13 +10,18 @@ from atlascore._policy.section import Reference, did_you_mean
 from atlascore._yaml import Problem
 from atlascore.sigma import BUILTIN, Rule
 
-__all__ = ["RuleBook", "bind_overrides", "rule_files"]
+__all__ = ["RuleBook", "bind_overrides", "named_files", "rule_files"]
 
 
 def rule_files(pattern: Reference, base: Path, problems: list[Problem]) -> list[Path]:
     """The files that one entry of rules.paths names, sorted; a directory stands for the rules below it."""
     if pattern.text == "builtin":
         return [BUILTIN]
+    return named_files(pattern, base, problems)
+
+
+def named_files(pattern: Reference, base: Path, problems: list[Problem]) -> list[Path]:
+    """The files that a glob of the policy names, sorted; a directory stands for the YAML files below it."""
     anchor = Path(pattern.text).anchor
     named = list((Path(anchor) if anchor else base).glob(pattern.text.removeprefix(anchor)))
     below = [file for path in named if path.is_dir() for file in path.rglob("*")]

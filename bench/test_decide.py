@@ -7,6 +7,7 @@ busy caller; a row of its own shows what it costs when a rule matches every time
 from __future__ import annotations
 
 import itertools
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,17 @@ ENDPOINT = "/v1/models/fraud-v3:predict"
 
 
 def _route(capacity: int = 100_000) -> Any:
-    engine = ac.Engine(ac.Policy.default(mode="enforce"), capacity=capacity)
-    return engine.route(model="fraud-v3", method="predict", endpoint=ENDPOINT)
+    return _on(ac.Policy.default(mode="enforce"), capacity)
+
+
+def _on(policy: ac.Policy, capacity: int = 100_000) -> Any:
+    return ac.Engine(policy, capacity=capacity).route(model="fraud-v3", method="predict", endpoint=ENDPOINT)
+
+
+def _of_kind(kind: str) -> Any:
+    """A route of the shipped policy whose model is declared."""
+    shipped = (resources.files("atlascore") / "policies" / "default.yml").read_text()
+    return _on(ac.Policy.from_text(f"{shipped}\nmodels: {{fraud-v3: {{kind: {kind}}}}}\n", mode="enforce"))
 
 
 HOT = Contest("decide_hot", "route.decide without input, hot key, shipped rules", [Target("best", 300e-9)])
@@ -118,15 +128,30 @@ def vector() -> Work:
 
 PROMPT = Contest(
     "decide_prompt",
-    "decide with a 1 KB prompt: sketch and similarity",
+    "decide with 1 KB of text: sketch and similarity",
     [Target("p50", 3e-6)],
-    note="Each call is timed by itself; the clock adds about 50 ns. Prompt inspection does not exist yet.",
+    note="Each call is timed by itself; the clock adds about 50 ns. The model is declared to be a classifier.",
+)
+LLM_PROMPT = Contest(
+    "decide_llm_prompt",
+    "decide with a 1 KB prompt: templates and known probes as well",
+    [Target("p50", 8e-6)],
+    note="The model is declared a language model. Prompt inspection, which the target includes, does not exist yet.",
 )
 
 
 @PROMPT.contender("AtlasCore", ours=True)
+def text() -> Work:
+    return _texts(_of_kind("classifier"))
+
+
+@LLM_PROMPT.contender("AtlasCore", ours=True)
 def prompt() -> Work:
-    decide = _route().decide
+    return _texts(_of_kind("llm"))
+
+
+def _texts(route: Any) -> Work:
+    decide = route.decide
     texts = prompts(1_021, 1_024)
     names = [f"principal-{i}" for i in range(61)]
     times = itertools.count(START, 0.01)
@@ -143,3 +168,4 @@ test_decide_hot = HOT.test()
 test_decide_uniform = UNIFORM.test()
 test_decide_vector = VECTOR.test()
 test_decide_prompt = PROMPT.test()
+test_decide_llm_prompt = LLM_PROMPT.test()

@@ -14,7 +14,7 @@ collected() {
         "$python" bench/callgrind/drive.py "$1" "$2" 2>&1 | sed -n 's/^==[0-9]*== Collected : \([0-9]*\).*/\1/p'
 }
 
-for case in no_input vector_784 text_1k; do
+for case in no_input vector_784 text_1k prompt_1k; do
     first=$(collected "$case" $short)
     second=$(collected "$case" $long)
     if [ -z "$first" ] || [ -z "$second" ]; then

@@ -20,6 +20,7 @@ POLICY = """
 version: 1
 mode: enforce
 state: {seed: 7}
+models: {fraud-v3: {kind: classifier}, assistant: {kind: llm}}
 responses: [{name: shipped rules, action: LOG}]
 """
 PRINCIPALS = 61
@@ -27,13 +28,15 @@ INPUTS: dict[str, Callable[[], list[Any]]] = {
     "no_input": lambda: [None],
     "vector_784": lambda: list(vectors(256)),
     "text_1k": lambda: prompts(256, 1_024),
+    "prompt_1k": lambda: prompts(256, 1_024),
 }
 
 
 def main(case: str, calls: int) -> None:
     inputs = INPUTS[case]()
     engine = ac.Engine(ac.Policy.from_text(POLICY), capacity=10_000)
-    decide = engine.route(model="fraud-v3", method="predict", endpoint="/v1/models/fraud-v3:predict").decide
+    model = "assistant" if case == "prompt_1k" else "fraud-v3"
+    decide = engine.route(model=model, method="predict", endpoint=f"/v1/models/{model}:predict").decide
     names = [f"principal-{i}" for i in range(PRINCIPALS)]
     times = itertools.islice(itertools.count(START, 0.01), calls)
     gc.disable()

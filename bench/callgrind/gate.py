@@ -20,7 +20,8 @@ MARGIN = 1.1
 TITLES = {
     "no_input": "instructions per route.decide: no input",
     "vector_784": "instructions per route.decide: 784-d vector",
-    "text_1k": "instructions per route.decide: 1 KB text",
+    "text_1k": "instructions per route.decide: 1 KB of text for a classifier",
+    "prompt_1k": "instructions per route.decide: 1 KB prompt for a language model",
 }
 
 

@@ -1,8 +1,6 @@
 // How much of a model a track has taken, over what a clone of it takes by the policy's estimate.
-#include <limits>
-
-#include "atlascore/engine/pass.hpp"
 #include "atlascore/track/budget.hpp"
+#include "atlascore/engine/pass.hpp"
 
 namespace atlascore::engine {
 
@@ -23,7 +21,6 @@ double fresh_rows(std::uint64_t rows, std::uint32_t duplicates) noexcept {
 
 // `pending`: the query under way counts.
 double Engine::budget_used(const Pass& pass, bool pending) const noexcept {
-    if (!pass.binding.reads_budget) return std::numeric_limits<double>::quiet_NaN();
     const double spent = track::budget_spent(pass.track.words[TrackTable::budget_word], pass.track.newest);
     const double more = pending ? fresh_rows(pass.rows(), pass.duplicates) : 0;
     return (spent + more) / pass.binding.route.model->extraction_budget;

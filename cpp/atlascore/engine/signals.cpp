@@ -157,10 +157,14 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
     if (pass.binding.reads_templates || pass.binding.reads_probes) read_prompt_signals(pass, request);
     for (const Binding::Plan& plan : plans_of(Source::cost))
         values[plan.place] = cost_amplification(tracks_.hot(pass.track.hot), pass.track.newest, plan.window);
-    for (const Binding::Plan& plan : plans_of(Source::twins))
-        values[plan.place] = twin_records(pass, request);
-    for (const Binding::Plan& plan : plans_of(Source::budget))
-        values[plan.place] = budget_used(pass, request);
+    if (pass.decision.input == event::InputKind::row) {
+        for (const Binding::Plan& plan : plans_of(Source::twins))
+            values[plan.place] = twin_records(pass, request);
+    }
+    if (pass.binding.reads_budget) {
+        for (const Binding::Plan& plan : plans_of(Source::budget))
+            values[plan.place] = budget_used(pass, request);
+    }
 }
 
 std::optional<std::array<double, signal::signal_count>> Engine::signals(std::string_view principal,

@@ -130,8 +130,7 @@ double Engine::twin_records(Pass& pass, bool pending) noexcept {
     std::optional<track::TwinCounts> counts = tracks_.twins(pass.track.hot);
     const policy::ColumnSet& sensitive = sensitive_of(pass.binding.route.model);
     const event::Input& input = pass.query.input;
-    if (!counts || !pending || input.kind != event::InputKind::row)
-        return twin_records_of(counts, pass.binding.route.model, pass.track.newest);
+    if (!counts || !pending) return twin_records_of(counts, pass.binding.route.model, pass.track.newest);
     TwinScratch& scratch = pass.thread.twins;
     track::TwinTable own(scratch.table);
     if (pass.batch) own.clear();

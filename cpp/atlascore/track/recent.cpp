@@ -281,8 +281,9 @@ constexpr float centre_share = 0.6f;  // of squared distances
 float median_distance(const Candidates& c, const float* raws) noexcept {
     float distances[history_count];
     std::size_t count = 0;
-    for (std::uint64_t left = c.comparable & ~c.copies; left != 0; left &= left - 1)
-        distances[count++] = raws[std::countr_zero(left)];
+    std::uint64_t left = c.comparable & ~c.copies;
+    if (left == 0) left = c.comparable;  // what they are copies of was torn; the nearest is among them
+    for (; left != 0; left &= left - 1) distances[count++] = raws[std::countr_zero(left)];
     std::nth_element(distances, distances + count / 2, distances + count);
     return distances[count / 2];
 }

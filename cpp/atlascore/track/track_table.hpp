@@ -47,7 +47,8 @@ inline constexpr std::size_t evidence_words = 18;
 inline constexpr std::size_t packed_evidence_words = 6;
 
 // Rows and prompts share a part of the slab; the first of either has it for as long as the slab is this
-// track's.
+// track's. A writer of the one that slept while the slab went to a track with the other may spoil a word of
+// it.
 enum class SlabUse : std::uint8_t { none, rows, prompts };
 
 struct alignas(64) HotTrack {

@@ -832,3 +832,21 @@ def test_the_smallest_engine(policy):
         for i in range(500):
             route.decide(f"p{i % 50}", np.full(4, i, np.float32), NOW + i / 100)
         assert extract(route, "one", start=NOW + 100)[-1].action is ac.Action.CONSTRAIN
+
+
+def test_every_signal_says_where_it_comes_from():
+    from atlascore import _core
+
+    sources = {signal["name"]: signal["source"] for signal in _core.signal_catalogue()}
+    assert set(sources.values()) == {
+        "count",
+        "history",
+        "evidence",
+        "parameters",
+        "prompts",
+        "cost",
+        "twins",
+        "budget",
+    }
+    assert sources["api.extraction_budget_used"] == "budget"
+    assert sources["api.known_probes"] == "prompts"

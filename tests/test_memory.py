@@ -67,8 +67,12 @@ def test_a_million_cold_and_20000_hot_tracks_are_held(engine, full):
     stats = engine.stats()
     cold = sum(known(engine, f"cold {number}") for number in range(0, 1_000_000, 97)) / len(range(0, 1_000_000, 97))
     hot = [engine.signals(f"hot {number}", "fraud") for number in range(0, 20_000, 19)]
+    kept = [signals["api.request_count"] for signals in hot if signals]
     assert cold >= 0.97, stats
-    assert all(signals["api.request_count"] >= 16 for signals in hot)
+    assert stats["evictions_hot"] == stats["evictions_suspect"] == stats["evictions_standing"] == 0
+    # a slab of the pool is held by five in six of them; the others are as cold, to the eviction, as the million
+    assert len(kept) >= 0.99 * len(hot)
+    assert min(kept) >= 16
     assert stats["hot_tracks"] >= 15_000, stats
     assert full <= stats["region_bytes"] + 16 * MIB
 

@@ -207,7 +207,7 @@ class Seen:
 class Track:
     def __init__(self) -> None:
         self.recent: list[Sketch] = []  # newest last, 24
-        self.kept: list[Sketch] = []  # least recently used first, 20
+        self.kept: list[Sketch] = []  # least recently used first, 16
         self.anchors: list[Sketch] = []  # 2; older ones stay until replaced
         self.anchors_due = 2
         self.outcomes: list[Outcome] = []  # 64
@@ -229,7 +229,7 @@ class Track:
 
     def keep(self, sketch: Sketch) -> None:
         self.kept = [s for s in self.kept if s.digest != sketch.digest]
-        self.kept = [*self.kept, sketch][-20:]
+        self.kept = [*self.kept, sketch][-16:]
 
     def commit(self, sketch: Sketch, seen: Seen, now: float) -> None:
         silent = now - self.last > 1800 and self.last > -math.inf

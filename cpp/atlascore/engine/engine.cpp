@@ -292,8 +292,7 @@ void Engine::name_for_log(Binding& binding, const std::string& model, const std:
     }
     for (std::size_t rule = 0; rule < spec.program->rule_count(); ++rule) {
         const rule::Phase phase = spec.program->rule(rule).phase;
-        binding.rule_signals.push_back(
-            static_cast<std::uint32_t>(binding.route.program->signals_of(rule, phase)));
+        binding.rule_signals.push_back(binding.route.program->signals_of(rule, phase));
     }
 }
 

@@ -38,7 +38,7 @@ using policy::Action;
 
 inline constexpr std::size_t rule_limit = 32;         // matched rules that one decision can name
 inline constexpr std::size_t route_limit_count = 64;  // limits that can apply to one route
-inline constexpr std::size_t signal_limit = 32;       // signals that one route can read per phase
+inline constexpr std::size_t signal_limit = 64;       // signals that one route can read per phase
 // Rows of one batch that enter the sequence signals: the first and the last 128. The others count as volume.
 inline constexpr std::size_t sequence_rows = 256;
 
@@ -179,7 +179,7 @@ struct Binding {
     std::uint32_t log_policy = 0, log_model = 0, log_route = 0, log_method = 0, log_endpoint = 0;
     std::vector<std::uint32_t> log_limits, log_responses, log_allow;
     std::vector<std::uint16_t> log_signals[rule::phase_count];  // of each plan, in the log policy's list
-    std::vector<std::uint32_t> rule_signals;  // per rule: which plans it reads, one bit each
+    std::vector<std::uint64_t> rule_signals;  // per rule: which plans it reads, one bit each
 
     std::uint32_t log_step(const Decision& decision) const noexcept;
 };

@@ -74,7 +74,7 @@ void Engine::write_log(Pass& pass) noexcept {
     record.allowed_by = decision.allowed_by == 0xFFFF ? 0 : binding.log_allow[decision.allowed_by];
     record.trimmed = decision.rule_count > log::max_rules;
     record.rule_count = static_cast<std::uint8_t>(std::min<std::size_t>(decision.rule_count, log::max_rules));
-    std::uint32_t signals_read = 0;
+    std::uint64_t signals_read = 0;
     for (std::uint8_t i = 0; i < record.rule_count; ++i) {
         const auto& effect = binding.route.rules[decision.rules[i]];
         const auto mode = effect.mode == policy::Mode::enforce ? log::Mode::enforce : log::Mode::shadow;
@@ -83,7 +83,7 @@ void Engine::write_log(Pass& pass) noexcept {
     }
     const auto& log_signals = binding.log_signals[static_cast<std::size_t>(decision.phase)];
     for (; signals_read != 0 && record.signal_count < log::max_signals; signals_read &= signals_read - 1) {
-        const auto i = static_cast<std::size_t>(__builtin_ctz(signals_read));
+        const auto i = static_cast<std::size_t>(__builtin_ctzll(signals_read));
         std::uint16_t readers = 0;
         for (std::uint8_t r = 0; r < record.rule_count; ++r) {
             readers |= static_cast<std::uint16_t>((binding.rule_signals[decision.rules[r]] >> i & 1) << r);

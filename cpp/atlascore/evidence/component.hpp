@@ -36,7 +36,7 @@ enum class Component : std::uint8_t {
 };
 inline constexpr std::size_t component_count = static_cast<std::size_t>(Component::count_);
 // Words kept for components in shared memory and in cold records; more than there are today.
-inline constexpr std::size_t component_room = 18;
+inline constexpr std::size_t component_room = 20;
 static_assert(component_count <= component_room);
 
 enum class Family : std::uint8_t { boundary, line_search, coordinate, synthetic, cost, count_ };

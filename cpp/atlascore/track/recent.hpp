@@ -1,13 +1,13 @@
-// What a hot track remembers of its inputs: 24 recent sketches, 20 kept ones (members of near
+// What a hot track remembers of its inputs: 24 recent sketches, 16 kept ones (members of near
 // pairs and brackets), 2 anchors (the first inputs of its life), and the outcomes of its last 64 queries.
 //
 //   header      owner, heads of the rings, time of the last query, masks of coordinates, clusters, trend
-//   meta        46 slots: sequence word, check, digest, space, cluster and label
+//   meta        42 slots: sequence word, check, digest, space, cluster and label
 //   used        kept: when each of them was last used (least recently used is replaced)
 //   outcomes    64 of three words (outcome.hpp)
 //   departures  of the last 30 near inputs (departures.hpp)
 //   head        the newest input in full precision and the step to it (geometry.hpp)
-//   rows        46 sketches of 128 B: fp16[64], or 64 B MinHash and 64 B unused
+//   rows        42 sketches of 128 B: fp16[64], or 64 B MinHash and 64 B unused
 //
 // Two phases, because a blocked request must leave no trace: observe() reads, commit() writes. The same
 // observation given to summary() as `pending` counts as if it were committed.
@@ -51,7 +51,7 @@ namespace atlascore::track {
 struct ModelReferences;
 
 inline constexpr std::size_t recent_count = 24;
-inline constexpr std::size_t kept_count = 20;
+inline constexpr std::size_t kept_count = 16;
 inline constexpr std::size_t anchor_count = 2;
 inline constexpr std::size_t history_count = recent_count + kept_count + anchor_count;
 // After so long a silence, or when the model's scale has been learned anew, the next two inputs become the
@@ -198,6 +198,6 @@ struct alignas(64) HotSlab {
 };
 
 static_assert(std::is_trivially_copyable_v<HotSlab> && std::is_standard_layout_v<HotSlab>);
-static_assert(sizeof(HotSlab) == 9280);
+static_assert(sizeof(HotSlab) == 8704);
 
 }  // namespace atlascore::track

@@ -43,7 +43,7 @@
 
 namespace atlascore::track {
 
-inline constexpr std::size_t evidence_words = 18;
+inline constexpr std::size_t evidence_words = 20;
 inline constexpr std::size_t packed_evidence_words = 6;
 
 // Rows and prompts share a part of the slab; the first of either has it for as long as the slab is this
@@ -62,6 +62,7 @@ struct alignas(64) HotTrack {
         TwinCounts twins;
         PromptUse prompts;
     };
+    std::uint64_t room[70];
 };
 static_assert(sizeof(HotTrack) == 10'240);
 

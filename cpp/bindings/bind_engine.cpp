@@ -21,7 +21,8 @@ constexpr const char* counter_names[] = {"decisions_allow", "decisions_log",    
                                          "overflow",        "tracks_created",    "evictions_cold",
                                          "evictions_hot",   "evictions_suspect", "evictions_standing",
                                          "hot_assigned",    "hot_recycled",      "claims_recovered",
-                                         "limit_refusals",  "guard_errors",      "evidence_dropped"};
+                                         "limit_refusals",  "guard_errors",      "evidence_dropped",
+                                         "clusters_linked"};
 static_assert(std::size(counter_names) == base::counter_count);
 
 py::dict stats_of(EngineHolder& self) {

@@ -16,14 +16,14 @@ Readings of the specification
   half. A twin in an ordinary feature counts only that way when its row is on a walk: it has in common with the row
   before it a key of another feature under which both had another value than the first; of such keys a row tells the
   next one two, those in common first, then in the order of the features.
-- Near index: the cells themselves are the key. A check code holds 16 standard normal projections of the sketch in
-  steps of q01 sqrt(d) / 4, modulo 256; a match is confirmed when the RMS of the 16 differences (the shorter way
-  round) is below 1.5 q01 sqrt(d). Text: at least 60 % estimated Jaccard of the 16 check bytes.
-- Owners of an input are counted once each, and a new entry takes over the owners of what it matched. An input is
-  shared when another principal is among its owners, and weighs 0 (it stays in the denominator) from the 21st owner
-  on. The other principal of a match is the newest one.
-- Clusters: two principals are linked by 8 distinct matched inputs within 24 h; the link lasts until 7 d after their
-  last match or last common key. A cluster is a connected component of links.
+- Near inputs are found by looking at all; the core's index finds nearly all at half of the reach and none beyond twice
+  of it. The reach is not q01: one in a hundred ordinary inputs has one of 131,072 strangers' that near, F_ref being
+  taken for a power of the distance below its median.
+- Owners of an input are those who sent exactly it. What is near an input of more than 20 owners is not shared (it stays
+  in the denominator).
+- Beyond the specification: principals are not linked by eight matches, but by the test that the component is: at R of
+  1,000 for "shared", by the match at hand. An input that another principal has sent exactly is no observation, for
+  popular inputs, resellers and rescoring share those. A membership lasts until 7 d after the last match.
 - Template masks: code blocks, URLs, e-mail addresses, quoted spans, words above 40 characters, numbers, in this
   order, become U+E000 to U+E005. Words are split at white space, case is kept; fewer than three words are one gram.
   Of a prompt the first 32,768 bytes count.
@@ -59,6 +59,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import xxhash
+from tests.reference.evidence_reference import Evidence
 from tests.reference.geometry_reference import Key, Vector
 from tests.reference.similarity_reference import mix64
 from tests.reference.track_reference import Distinct
@@ -67,6 +68,7 @@ DAY = 86400.0
 WEEK = 7 * DAY
 TWIN_SECONDS, EIGHT_HOURS = DAY / 2, DAY / 3
 POPULAR_OWNERS = 20
+LINKING = 1000.0
 TEMPLATE_BITS = 3
 TEMPLATE_BYTES = 32768
 
@@ -150,82 +152,34 @@ class TwinRecords:
         return max(found) if found and self.width <= 512 else math.nan
 
 
-# --- near index and clusters of principals
-
-
-@dataclass
-class IndexEntry:
-    owners: list[str]  # distinct, newest last
-    check: list[int]
-    time: float
+# --- inputs near other principals', and clusters of principals
 
 
 @dataclass(frozen=True)
 class Match:
-    other: str
-    weight: bool  # at most 20 owners
+    """owner: of the newest near input of another principal that few have sent. identical: another one sent just this."""
+
+    owner: str | None
+    identical: bool
 
 
-class NearIndex:
-    """Four tables from the cell of an input to the newest input in it."""
+class NearInputs:
+    """The inputs of all principals of one model, looked through one by one."""
 
     def __init__(self) -> None:
-        self.tables: list[dict[tuple[int, ...], IndexEntry]] = [{} for _ in range(4)]
+        self.sent: list[tuple[Vector, str]] = []
 
-    def cells(self, sketch: Vector) -> list[tuple[int, ...]]:
-        raise NotImplementedError
+    def visit(self, x: Vector, principal: str, reach: float) -> Match:
+        """Looks an input up and enters it. `reach`: the largest distance of near inputs."""
+        near = [(other, owner) for other, owner in self.sent if np.linalg.norm(other - x) <= reach]
+        others = [(other, owner) for other, owner in near if owner != principal]
+        identical = any(np.array_equal(other, x) for other, _ in others)
+        popular = any(len(self.owners(other)) > POPULAR_OWNERS for other, _ in others)
+        self.sent.append((x, principal))
+        return Match(others[-1][1] if others and not popular else None, identical)
 
-    def check(self, sketch: Vector) -> list[int]:
-        raise NotImplementedError
-
-    def confirms(self, a: list[int], b: list[int]) -> bool:
-        raise NotImplementedError
-
-    def visit(self, sketch: Vector, principal: str, now: float) -> Match | None:
-        """Looks an input up and enters it."""
-        cells, check = self.cells(sketch), self.check(sketch)
-        found = [table[cell] for table, cell in zip(self.tables, cells, strict=True) if cell in table]
-        found = sorted((entry for entry in found if self.confirms(entry.check, check)), key=lambda entry: entry.time)
-        known = [owner for entry in found for owner in entry.owners]
-        owners = list(dict.fromkeys([principal, *reversed(known)]))[::-1]
-        for table, cell in zip(self.tables, cells, strict=True):
-            table[cell] = IndexEntry(owners, check, now)
-        return Match(owners[-2], len(owners) <= POPULAR_OWNERS) if len(owners) > 1 else None
-
-
-class DenseNearIndex(NearIndex):
-    def __init__(self, normals: Vector, offsets: Vector, checks: Vector, q01: float, width: int) -> None:
-        """`normals` 4 x 6 x 64 standard normal, `offsets` 4 x 6 uniform on [0, 1), `checks` 16 x 64."""
-        super().__init__()
-        self.normals, self.offsets, self.checks = normals, offsets, checks
-        self.near = q01 * math.sqrt(width)  # the norm of a sketch difference at distance q01
-
-    def cells(self, sketch: Vector) -> list[tuple[int, ...]]:
-        width = 8 * self.near
-        places = np.floor(np.asarray(self.normals) @ np.asarray(sketch, np.float64) / width + self.offsets)
-        return [tuple(int(place) for place in table) for table in places]
-
-    def check(self, sketch: Vector) -> list[int]:
-        places = np.floor(np.asarray(self.checks) @ np.asarray(sketch, np.float64) / (self.near / 4))
-        return [int(place) % 256 for place in places]
-
-    def confirms(self, a: list[int], b: list[int]) -> bool:
-        gaps = [min((x - y) % 256, (y - x) % 256) for x, y in zip(a, b, strict=True)]
-        return math.sqrt(sum(gap * gap for gap in gaps) / 16) * self.near / 4 < 1.5 * self.near
-
-
-class TextNearIndex(NearIndex):
-    """A sketch is a MinHash signature of 64 bytes."""
-
-    def cells(self, sketch: Vector) -> list[tuple[int, ...]]:
-        return [tuple(int(byte) for byte in sketch[4 * table : 4 * table + 4]) for table in range(4)]
-
-    def check(self, sketch: Vector) -> list[int]:
-        return [int(byte) for byte in sketch[16:32]]
-
-    def confirms(self, a: list[int], b: list[int]) -> bool:
-        equal = sum(x == y for x, y in zip(a, b, strict=True)) / 16
-        return (equal - 1 / 256) / (1 - 1 / 256) >= 0.6
+    def owners(self, x: Vector) -> set[str]:
+        return {owner for other, owner in self.sent if np.array_equal(other, x)}
 
 
 class SharedInputs:
@@ -234,51 +188,56 @@ class SharedInputs:
     def __init__(self) -> None:
         self.shared: list[bool] = []
 
-    def add(self, match: Match | None) -> None:
-        self.shared = [*self.shared, match is not None and match.weight][-64:]
+    def add(self, match: Match) -> None:
+        self.shared = [*self.shared, match.owner is not None][-64:]
 
     def signal(self) -> float:
         return sum(self.shared) / len(self.shared) if len(self.shared) >= 16 else math.nan
 
 
 class PrincipalClusters:
-    """Union-find over the principals of one model, by links that expire."""
+    """Sets of principals who belong together, each until seven days after its last match."""
 
     def __init__(self) -> None:
-        self.matches: dict[frozenset[str], dict[Key, float]] = defaultdict(dict)
-        self.links: dict[frozenset[str], float] = {}  # when last confirmed
-        self.key_holders: dict[str, set[str]] = defaultdict(set)
+        self.clusters: list[set[str]] = []
+        self.matched: dict[str, int] = {}  # day of the last match
 
-    def match(self, a: str, b: str, digest: Key, now: float) -> None:
-        """A near match of weight between inputs of two principals."""
-        pair = frozenset((a, b))
-        recent = {key: time for key, time in self.matches[pair].items() if now - time < DAY}
-        self.matches[pair] = {**recent, digest: now}
-        linked = now - self.links.get(pair, -math.inf) < WEEK
-        if linked or len(self.matches[pair]) >= 8:
-            self.links[pair] = now
-
-    def infrastructure_key(self, key: str, principal: str, now: float) -> None:
-        for other in self.key_holders[key] - {principal}:
-            self.links[frozenset((principal, other))] = now
-        self.key_holders[key].add(principal)
+    def link(self, a: str, b: str, now: float) -> None:
+        joined = self.members(a, now) | self.members(b, now)
+        self.clusters = [members - joined for members in self.clusters if members - joined] + [joined]
+        for name in (a, b):
+            self.matched[name] = math.floor(now / DAY)
 
     def members(self, principal: str, now: float) -> set[str]:
         """The principal's cluster; itself alone when it is in none."""
-        parents: dict[str, str] = {}
+        today = math.floor(now / DAY)
+        for members in self.clusters:
+            current = {name for name in members if today - self.matched[name] < 7}
+            if principal in current:
+                return current
+        return {principal}
 
-        def root(name: str) -> str:
-            while parents.get(name, name) != name:
-                name = parents[name]
-            return name
 
-        names = {principal}
-        for pair, time in self.links.items():
-            if now - time < WEEK:
-                first, second = sorted(pair)
-                names |= pair
-                parents[root(first)] = root(second)
-        return {name for name in names if root(name) == root(principal)}
+class Accounts:
+    """What principals of one model have in common: shares, evidence, and who is linked to whom."""
+
+    def __init__(self, reach: float) -> None:
+        self.reach = reach
+        self.inputs = NearInputs()
+        self.shares: dict[str, SharedInputs] = defaultdict(SharedInputs)
+        self.evidence: dict[str, Evidence] = defaultdict(Evidence)
+        self.clusters = PrincipalClusters()
+
+    def add(self, x: Vector, principal: str, now: float) -> None:
+        """An input that neither the principal nor one that it is linked with has sent before."""
+        match = self.inputs.visit(x, principal, self.reach)
+        self.shares[principal].add(match)
+        if match.identical:
+            return
+        evidence = self.evidence[principal]
+        evidence.observe("shared", match.owner is not None, now)
+        if match.owner is not None and evidence.ratio("shared", now) >= LINKING:
+            self.clusters.link(principal, match.owner, now)
 
 
 # --- templates

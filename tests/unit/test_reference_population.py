@@ -82,77 +82,48 @@ def test_edits_and_sweeps_and_drift_are_no_enumeration():
     assert sensitive.signal(1) == 80
 
 
-def dense_index(seed=1, q01=0.1, width=100):
-    rng = np.random.default_rng(seed)
-    normals, offsets = rng.normal(size=(4, 6, 64)), rng.uniform(size=(4, 6))
-    return reference.DenseNearIndex(normals, offsets, rng.normal(size=(16, 64)), q01, width)
-
-
-def test_pairs_at_q01_are_found_and_strangers_are_not():
-    rng = np.random.default_rng(5)
-    near = far = 0
-    for trial in range(200):
-        index = dense_index(trial)
-        s, step = rng.normal(size=64), rng.normal(size=64)
-        step /= np.linalg.norm(step)  # q01 sqrt(d) = 1
-        index.visit(s, "a", 0)
-        near += index.visit(s + step, "b", 1) is not None
-        far += index.visit(s + 5 * step, "c", 2) is not None
-    assert near >= 180
-    assert far == 0
-
-
 def test_owners_count_once_and_popular_inputs_weigh_nothing():
-    index, s = dense_index(), np.zeros(64)
-    assert index.visit(s, "p0", 0) is None
-    assert index.visit(s, "p0", 1) is None
-    assert index.visit(s, "p1", 2) == reference.Match("p0", True)
-    for time in range(100):
-        assert index.visit(s, f"p{time % 2}", 3 + time) == reference.Match(f"p{1 - time % 2}", True)
-    for i in range(2, 20):
-        assert index.visit(s, f"p{i}", 200 + i) == reference.Match("p1" if i == 2 else f"p{i - 1}", True)
-    assert index.visit(s, "p20", 300) == reference.Match("p19", False)
-
-
-def test_near_texts():
-    index = reference.TextNearIndex()
-    rng = np.random.default_rng(2)
-    signature = rng.integers(256, size=64)
-    other = signature.copy()
-    other[[0, 4, 20]] += 1
-    index.visit(signature % 256, "a", 0)
-    assert index.visit(other % 256, "b", 1) == reference.Match("a", True)
-    assert index.visit(rng.integers(256, size=64), "c", 2) is None
+    inputs, s = reference.NearInputs(), np.zeros(8)
+    assert inputs.visit(s, "p0", 1) == reference.Match(None, False)
+    assert inputs.visit(s, "p0", 1) == reference.Match(None, False)
+    assert inputs.visit(s + 0.1, "p1", 1) == reference.Match("p0", False)
+    for i in range(2, 21):
+        assert inputs.visit(s, f"p{i}", 1) == reference.Match("p1" if i == 2 else f"p{i - 1}", True)
+    assert inputs.visit(s, "p21", 1) == reference.Match("p20", True)
+    assert inputs.visit(s, "p22", 1) == reference.Match(None, True)
+    assert inputs.visit(s + 5, "p22", 1) == reference.Match(None, False)
 
 
 def test_shared_inputs():
     shared = reference.SharedInputs()
-    for i in range(15):
-        shared.add(reference.Match("b", True) if i < 4 else None)
-    assert math.isnan(shared.signal())
-    shared.add(reference.Match("b", False))
+    for i in range(16):
+        assert math.isnan(shared.signal())
+        shared.add(reference.Match("b" if i < 4 else None, False))
     assert shared.signal() == 4 / 16
     for _ in range(60):
-        shared.add(None)
+        shared.add(reference.Match(None, False))
     assert shared.signal() == 0
 
 
-def test_clusters_need_eight_matches_and_end_after_a_week():
+def test_clusters_join_and_end_after_a_week():
     clusters = reference.PrincipalClusters()
-    for i in range(8):
-        clusters.match("a", "b", (i % 7, 0), i)
-    assert clusters.members("a", 10) == {"a"}
-    clusters.match("a", "b", (7, 0), 10)
+    clusters.link("a", "b", 0)
+    clusters.link("c", "d", 0)
     assert clusters.members("a", 10) == {"a", "b"}
-    clusters.infrastructure_key("card", "b", DAY)
-    clusters.infrastructure_key("card", "c", DAY)
-    assert clusters.members("a", DAY) == {"a", "b", "c"}
-    assert clusters.members("a", 10 + 7 * DAY) == {"a"}
-    assert clusters.members("b", 10 + 7 * DAY) == {"b", "c"}
-    slow = reference.PrincipalClusters()
-    for i in range(20):
-        slow.match("a", "b", (i, 0), i * 0.2 * DAY)
-    assert slow.members("a", 4 * DAY) == {"a"}
+    clusters.link("d", "b", DAY)
+    assert clusters.members("a", DAY) == {"a", "b", "c", "d"}
+    assert clusters.members("a", 7 * DAY) == {"a"}
+    assert clusters.members("b", 7 * DAY) == {"b", "d"}
+
+
+def test_three_near_inputs_in_a_row_link():
+    rng = np.random.default_rng(1)
+    accounts, s = reference.Accounts(reach=1.0), rng.normal(size=8)
+    accounts.add(s, "a", 0)
+    for i in range(3):
+        assert accounts.clusters.members("b", i) == {"b"}
+        accounts.add(s + 0.01 * i + 0.01, "b", i)
+    assert accounts.clusters.members("b", 3) == {"a", "b"}
 
 
 def test_masks():

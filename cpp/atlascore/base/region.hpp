@@ -62,6 +62,7 @@ enum class Counter : std::uint8_t {
     limit_refusals,
     guard_errors,      // queries on which no decision could be made
     evidence_dropped,  // updates lost to contention
+    clusters_linked,   // principals found to belong with others
     count_,
 };
 inline constexpr std::size_t counter_count = static_cast<std::size_t>(Counter::count_);

@@ -75,7 +75,10 @@ Fault Engine::decide(const Binding& binding, const Query& query, Decision& decis
     pass.track = tracks_.open(track_tag(pass.principal_tag, binding), query.now);
     decision.track_tag = pass.track.tag;
     decision.slot = pass.track.slot;
-    if (binding.reads_evidence) pass.has_evidence = tracks_.evidence(pass.track, pass.evidence);
+    if (binding.reads_neighbours) open_cluster(pass);
+    decision.history_tag = pass.keeper().tag;
+    if (binding.reads_evidence) pass.has_evidence = tracks_.evidence(pass.keeper(), pass.evidence);
+    if (pass.clustered) pass.has_evidence |= tracks_.evidence(pass.track, pass.own_evidence);
     if (!binding.route.allow.empty()) check_allowed(pass);
     if (check_standing(pass) && check_limits(pass)) {
         if (const Fault fault = read_input(pass); fault != Fault::none) {
@@ -209,7 +212,7 @@ Fault Engine::make_sketch(const Pass& pass, std::size_t row, track::Sketch& sket
 Observation Engine::observe(const Pass& pass, std::size_t row, const track::Sketch& sketch,
                             const track::HotSlab& history, const track::Wanted& wanted) noexcept {
     const track::ModelReferences& references = *pass.binding.references;
-    Observation seen = history.observe(sketch, references, pass.track.newest, wanted, &pass.thread.head);
+    Observation seen = history.observe(sketch, references, pass.keeper().newest, wanted, &pass.thread.head);
     if (!(wanted.place || wanted.grid) || !seen.comparable || seen.duplicate) return seen;
     seen.place(
         wanted.place ? references.locate(sketch) : track::Location{},
@@ -221,7 +224,8 @@ Observation Engine::observe(const Pass& pass, std::size_t row, const track::Sket
 Fault Engine::read_input(Pass& pass) noexcept {
     const event::Input& input = pass.query.input;
     if (input.kind == event::InputKind::row && input.width > column_limit) return Fault::width;
-    const bool first = pass.track.slot.created;
+    TrackTable::Track& keeper = pass.keeper();
+    const bool first = keeper.slot.created;
     const auto all_finite = [&] {
         return input.values == nullptr || track::all_finite(input.values, input.rows * input.width);
     };
@@ -233,23 +237,23 @@ Fault Engine::read_input(Pass& pass) noexcept {
     }
     if (input.rows > 1) {
         if (!all_finite()) return Fault::values;
-        if (!pass.track.hot) tracks_.warm(pass.track, pass.query.now, !first);
-        pass.hot = tracks_.hot(pass.track.hot);
+        if (!keeper.hot) tracks_.warm(keeper, pass.query.now, !first);
+        pass.hot = tracks_.hot(keeper.hot);
         pass.batch = true;
         observe_batch(pass);
         return Fault::none;
     }
     track::Sketch& sketch = pass.thread.sketches[0];
     if (const Fault fault = make_sketch(pass, 0, sketch); fault != Fault::none) return fault;
-    if (!pass.track.hot) tracks_.warm(pass.track, pass.query.now, !first);
-    pass.hot = tracks_.hot(pass.track.hot);
+    if (!keeper.hot) tracks_.warm(keeper, pass.query.now, !first);
+    pass.hot = tracks_.hot(keeper.hot);
     pass.sketch = &sketch;
     if (pass.hot == nullptr) return Fault::none;
     pass.observation = observe(pass, 0, sketch, pass.hot->similarity, wanted_of(pass.binding, input));
     pass.history = &pass.hot->similarity;
     pass.duplicates = pass.observation.duplicate;
     pass.observed = observations_of(pass.observation);
-    evidence::update_private(pass.evidence, pass.observed, pass.track.newest);
+    evidence::update_private(pass.evidence, pass.observed, keeper.newest);
     pass.has_evidence |= pass.observed.made != 0;
     return Fault::none;
 }
@@ -272,7 +276,7 @@ void Engine::observe_batch(Pass& pass) noexcept {
         make_sketch(pass, sequence_row(i, rows), sketch);
         const Observation seen = observe(pass, sequence_row(i, rows), sketch, copy, wanted);
         copy.commit(sketch, seen, pass.query.now, copy.take_tickets(1), head_of(pass));
-        evidence::update_private(pass.evidence, observations_of(seen), pass.track.newest);
+        evidence::update_private(pass.evidence, observations_of(seen), pass.keeper().newest);
         pass.has_evidence = true;
         pass.observation.calibrated = seen.calibrated;
         pass.duplicates += seen.duplicate;
@@ -312,10 +316,10 @@ std::uint64_t Engine::due_responses(const Pass& pass,
     for (std::uint64_t left = effect.delayed; left != 0; left &= left - 1) {
         const policy::Response& response =
             pass.policy.responses[static_cast<std::size_t>(__builtin_ctzll(left))];
-        const std::uint64_t drawn =
-            base::mix64(key_seed_ ^ pass.track.tag, policy::Policy::mark(response) | std::uint64_t{1} << 32);
+        const std::uint64_t drawn = base::mix64(key_seed_ ^ pass.keeper().tag,
+                                                policy::Policy::mark(response) | std::uint64_t{1} << 32);
         const double uniform = static_cast<double>(drawn >> 11) * 0x1p-53;
-        if (tracks_.delayed(pass.track) >= response.delay->queries(uniform)) due |= left & (0 - left);
+        if (tracks_.delayed(pass.keeper()) >= response.delay->queries(uniform)) due |= left & (0 - left);
     }
     return due;
 }
@@ -399,8 +403,9 @@ void Engine::commit(Pass& pass) noexcept {
         return;
     }
     decision.committed = true;
-    if (pass.delays) tracks_.add_delayed(pass.track);
+    if (pass.delays) tracks_.add_delayed(pass.keeper());
     const bool in_time = tracks_.add(pass.track, pass.query.now, pass.rows());
+    if (pass.clustered) tracks_.add(pass.cluster, pass.query.now, pass.rows());
     if (pass.binding.reads_budget) commit_budget(pass);
     if (pass.binding.reads_principal) {
         auto shared = open_shared(pass, signal::Scope::principal);
@@ -416,18 +421,19 @@ void Engine::commit(Pass& pass) noexcept {
         decision.cost_due = 1;
     }
     region_.add(base::Counter::queries, pass.rows());
-    if (!tracks_.promoted(pass.track)) {
+    TrackTable::Track& keeper = pass.keeper();
+    if (!tracks_.promoted(keeper)) {
         // The 16th query within the longest horizon makes a track hot for good, whatever it sends, while the
         // pool has room; a near pair or a bracket makes room.
         const std::size_t longest = horizons_.size() - 1;
-        const bool busy = tracks_.count(pass.track, longest) >= TrackTable::promotion_queries;
+        const bool busy = tracks_.count(keeper, longest) >= TrackTable::promotion_queries;
         const bool telling = pass.observation.near || pass.observation.between;
-        if (busy || telling) tracks_.promote(pass.track, pass.query.now, telling);
+        if (busy || telling) tracks_.promote(keeper, pass.query.now, telling);
     }
     if (in_time && pass.parameters.asked) commit_parameters(pass);
     if (in_time && pass.prompts != 0) commit_prompts(pass);
-    tracks_.touch(pass.track);
-    if (!in_time || pass.hot == nullptr || tracks_.hot(pass.track.hot) != pass.hot) return;
+    tracks_.touch(keeper);
+    if (!in_time || pass.hot == nullptr || tracks_.hot(keeper.hot) != pass.hot) return;
     commit_input(pass);
     if (pass.binding.reads_twins) commit_twins(pass);
 }
@@ -446,14 +452,16 @@ void Engine::commit_input(Pass& pass) noexcept {
                                    sketch_seed_, *pass.binding.scale_sample);
         }
     };
+    const TrackTable::Track& keeper = pass.keeper();
     track::HotSlab& history = pass.hot->similarity;
     const auto remembered = static_cast<std::uint32_t>(std::min(input.rows, sequence_rows));
-    pass.decision.hot = pass.track.hot;
+    pass.decision.hot = keeper.hot;
     pass.decision.remembered = remembered;
     pass.decision.ticket = history.take_tickets(remembered);
     if (pass.sketch != nullptr) {
         history.commit(*pass.sketch, pass.observation, pass.query.now, pass.decision.ticket, head_of(pass));
-        add_evidence(pass.track, *pass.hot, pass.observed, pass.track.newest);
+        add_evidence(keeper, *pass.hot, pass.observed, keeper.newest);
+        if (pass.binding.reads_neighbours) visit_neighbours(pass, *pass.sketch, pass.observation);
         learn(*pass.sketch, 0, pass.observation.off_grid);
         return;
     }
@@ -464,7 +472,8 @@ void Engine::commit_input(Pass& pass) noexcept {
         make_sketch(pass, row, sketch);
         const Observation seen = observe(pass, row, sketch, history, wanted);
         history.commit(sketch, seen, pass.query.now, pass.decision.ticket + i, head_of(pass));
-        add_evidence(pass.track, *pass.hot, observations_of(seen), pass.track.newest);
+        add_evidence(keeper, *pass.hot, observations_of(seen), keeper.newest);
+        if (pass.binding.reads_neighbours) visit_neighbours(pass, sketch, seen);
         learn(sketch, row, seen.off_grid);
     }
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cassert>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -21,8 +22,19 @@ struct ModelEntry {
 };
 
 constexpr std::uint32_t scale_samples = 4;  // models that can learn their scale at the same time
-constexpr std::size_t track_sections = 4;   // then: limit groups, limit slots, directory, references, scale
-                                            // samples, twins, templates, their index
+// The region's sections, in order; a table takes as many as its section_bytes() has.
+enum Section : std::size_t {
+    track_section = 0,
+    limit_section = 4,
+    directory_section = 6,
+    reference_section,
+    scale_section,
+    twin_section,
+    template_section,
+    near_section = template_section + 2,
+    cluster_section = near_section + 3,
+    section_count,
+};
 
 std::uint64_t limit_capacity(const Config& config) {
     return std::max<std::uint64_t>(256, config.capacity / 16);
@@ -71,6 +83,7 @@ void note_reads(Binding& binding, signal::Signal s) {
         return;
     }
     if (s == Signal::twin_records) binding.reads_twins = true;
+    binding.reads_neighbours |= s == Signal::shared_inputs || s == Signal::evidence_collusion;
     if (info.source == signal::Source::prompts) {
         if (binding.route.model != nullptr && !binding.route.model->prompts) return;
         binding.reads_templates |= s != Signal::known_probes;
@@ -125,6 +138,11 @@ base::RegionSpec Engine::region_spec(const policy::Policy& policy, const Config&
     spec.section_bytes.push_back(track::TwinTable::entries_for(config.capacity) * sizeof(std::uint64_t));
     for (const std::uint64_t bytes : track::TemplateTable::section_bytes(config.capacity))
         spec.section_bytes.push_back(bytes);
+    for (const std::uint64_t bytes : track::NearIndex::section_bytes(config.capacity))
+        spec.section_bytes.push_back(bytes);
+    spec.section_bytes.push_back(track::PrincipalClusters::words_for(config.capacity) *
+                                 sizeof(std::uint64_t));
+    assert(spec.section_bytes.size() == section_count);
     spec.configuration = base::mix64(config.capacity, hot_slabs(config) * 65'537ull + config.models);
     for (const double horizon : policy.horizons()) {
         spec.configuration = base::mix64(spec.configuration, std::bit_cast<std::uint64_t>(horizon));
@@ -139,11 +157,15 @@ Engine::Engine(std::shared_ptr<const policy::Policy> policy, const log::Policy& 
     : config_(config),
       horizons_(policy->horizons()),
       region_(region_spec(*policy, config)),
-      tracks_(region_, 0, config.capacity, hot_slabs(config), horizons_, {pack_evidence, unpack_evidence}),
-      limits_(region_, track_sections, limit_capacity(config)),
-      twins_({reinterpret_cast<std::uint64_t*>(region_.section(track_sections + 5)),
+      tracks_(region_, track_section, config.capacity, hot_slabs(config), horizons_,
+              {pack_evidence, unpack_evidence}),
+      limits_(region_, limit_section, limit_capacity(config)),
+      twins_({reinterpret_cast<std::uint64_t*>(region_.section(twin_section)),
               track::TwinTable::entries_for(config.capacity)}),
-      templates_(region_, track_sections + 6, config.capacity),
+      templates_(region_, template_section, config.capacity),
+      near_index_(region_, near_section, config.capacity, region_.seed()),
+      clusters_({reinterpret_cast<std::uint64_t*>(region_.section(cluster_section)),
+                 track::PrincipalClusters::words_for(config.capacity)}),
       key_seed_(region_.seed()),
       sketch_seed_(base::mix64(region_.seed(), 0x736b65746368)),
       policy_(std::move(policy)) {
@@ -190,9 +212,9 @@ void Engine::reload(std::shared_ptr<const policy::Policy> policy, const log::Pol
 
 // The model's references, claimed with its first route. Null when every entry belongs to another model.
 track::ModelReferences* Engine::references_of(std::uint64_t model_tag, track::ScaleSample** sample) {
-    auto* directory = reinterpret_cast<ModelEntry*>(region_.section(track_sections + 2));
-    auto* references = reinterpret_cast<track::ModelReferences*>(region_.section(track_sections + 3));
-    auto* samples = reinterpret_cast<track::ScaleSample*>(region_.section(track_sections + 4));
+    auto* directory = reinterpret_cast<ModelEntry*>(region_.section(directory_section));
+    auto* references = reinterpret_cast<track::ModelReferences*>(region_.section(reference_section));
+    auto* samples = reinterpret_cast<track::ScaleSample*>(region_.section(scale_section));
     for (std::uint32_t i = 0; i < config_.models; ++i) {
         std::atomic_ref<std::uint64_t> tag(directory[i].tag);
         std::uint64_t seen = tag.load(std::memory_order_acquire);

@@ -27,6 +27,8 @@
 #include "atlascore/log/log.hpp"
 #include "atlascore/policy/policy.hpp"
 #include "atlascore/track/limit_table.hpp"
+#include "atlascore/track/near_index.hpp"
+#include "atlascore/track/principal_clusters.hpp"
 #include "atlascore/track/references.hpp"
 #include "atlascore/track/template_table.hpp"
 #include "atlascore/track/track_table.hpp"
@@ -93,6 +95,7 @@ struct Decision {
     std::uint64_t sequence = 0;
     std::uint64_t track_tag = 0;
     track::SlotRef slot;
+    std::uint64_t history_tag = 0;  // of the track that keeps the history: this one, or a cluster's
     // Where the history keeps the query, for record(): outcomes of so many rows from a ticket on.
     track::HotRef hot;
     std::uint32_t ticket = 0;
@@ -169,6 +172,7 @@ struct Binding {
     bool reads_templates = false;
     bool reads_probes = false;
     bool reads_template_share = false;
+    bool reads_neighbours = false;  // some signal is about inputs near other principals'
     KnownPrompts known;
     int field_principal = -1, field_session = -1, field_calibrated = -1, field_text = -1, field_cost = -1,
         field_rows = -1;
@@ -269,7 +273,10 @@ class Engine {
     void commit_parameters(Pass& pass) noexcept;
     double twin_records(Pass& pass, bool pending) noexcept;
     void commit_twins(Pass& pass) noexcept;
+    static double budget_spent(const track::TrackTable::Track& track,
+                               const track::TrackTable::Track& keeper) noexcept;
     double budget_used(const Pass& pass, bool pending) const noexcept;
+    void spend_budget(const track::TrackTable::Track& track, double rows) noexcept;
     void commit_budget(Pass& pass) noexcept;
     KnownPrompts known_prompts(const Binding& binding) const;
     void read_prompts(Pass& pass) const noexcept;
@@ -279,6 +286,11 @@ class Engine {
                          const std::optional<track::TemplateTable::Found>& found, std::uint64_t pending,
                          std::span<const std::uint16_t> families, double now) const noexcept;
     void commit_prompts(Pass& pass) noexcept;
+    void open_cluster(Pass& pass) noexcept;
+    std::optional<track::TrackTable::Track> cluster_of(const track::TrackTable::Track& track,
+                                                       double now) const noexcept;
+    void visit_neighbours(Pass& pass, const track::Sketch& sketch, const track::Observation& seen) noexcept;
+    void link(const Pass& pass, std::uint64_t other) noexcept;
     void make_standing(Pass& pass) noexcept;
     void take_back_limits(Pass& pass) noexcept;
     std::uint64_t limit_tag(const Pass& pass, const policy::Limit& limit, std::uint16_t index) const noexcept;
@@ -306,6 +318,8 @@ class Engine {
     track::LimitTable limits_;
     track::TwinTable twins_;
     track::TemplateTable templates_;
+    track::NearIndex near_index_;
+    track::PrincipalClusters clusters_;
     std::uint64_t key_seed_;
     std::uint64_t sketch_seed_;
     log::Salt salt_{};

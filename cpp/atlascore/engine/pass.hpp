@@ -30,9 +30,11 @@ struct Engine::Pass {
     std::int64_t started = 0;  // monotonic ns, only with a log
     std::uint64_t principal_tag = 0;
     track::TrackTable::Track track{};
-    track::HotTrack* hot = nullptr;
-    bool allowed = false;         // some allow entry is about this caller
-    bool allowed_limits = false;  // one of them exempts from limits
+    track::TrackTable::Track cluster{};  // that the track is a member of
+    bool clustered = false;
+    track::HotTrack* hot = nullptr;  // of keeper()
+    bool allowed = false;            // some allow entry is about this caller
+    bool allowed_limits = false;     // one of them exempts from limits
     track::Standing standing{};
     bool standing_active = false;
     double rate = 0;                        // strictest rate among the constraints in force
@@ -43,14 +45,20 @@ struct Engine::Pass {
     std::uint32_t duplicates = 0;               // rows of the query that were sent before
     std::span<const track::TwinKey> twin_keys;  // of the only row
     track::Observation observation{};
-    const track::HotSlab* history = nullptr;                      // what summaries are read from
-    std::array<std::uint64_t, track::evidence_words> evidence{};  // of the track, this query included
-    bool has_evidence = false;                                    // some of it is not zero
-    evidence::Observations observed;                              // of the only input
-    Parameters parameters;                                        // of the call to a language model
-    std::size_t prompts = 0;                                      // so many of the thread's are of this call
-    std::uint64_t limits_reserved = 0;                            // one bit for each of the route's limits
-    std::array<double, route_limit_count> counted_at;             // by those
+    const track::HotSlab* history = nullptr;                          // what summaries are read from
+    std::array<std::uint64_t, track::evidence_words> evidence{};      // of keeper(), this query included
+    std::array<std::uint64_t, track::evidence_words> own_evidence{};  // of a member of a cluster
+    bool has_evidence = false;                                        // some of it is not zero
+    evidence::Observations observed;                                  // of the only input
+    Parameters parameters;                                            // of the call to a language model
+    std::size_t prompts = 0;                           // so many of the thread's are of this call
+    std::uint64_t limits_reserved = 0;                 // one bit for each of the route's limits
+    std::array<double, route_limit_count> counted_at;  // by those
+
+    // The track that the inputs are remembered under: a cluster's, so that what its members send is seen
+    // together.
+    track::TrackTable::Track& keeper() noexcept { return clustered ? cluster : track; }
+    const track::TrackTable::Track& keeper() const noexcept { return clustered ? cluster : track; }
 
     std::uint64_t rows() const noexcept { return decision.rows; }
     bool enforced() const noexcept { return policy.mode == policy::Mode::enforce; }

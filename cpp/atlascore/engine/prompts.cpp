@@ -19,6 +19,8 @@ static_assert(prompt_limit == sequence_rows);
 constexpr double missing = std::numeric_limits<double>::quiet_NaN();
 // A principal is young so long after its track's first prompt.
 constexpr double youth_seconds = 7.0 * 86'400.0;
+// Young principals who make a template a campaign's.
+constexpr double campaign_principals = 5;
 // Length of a generation of a track's templates.
 constexpr double template_seconds = 86'400.0;
 
@@ -174,11 +176,16 @@ void Engine::commit_prompts(Pass& pass) noexcept {
     const bool counted = binding.reads_template_share && !pass.observation.duplicate;
     for (std::size_t i = 0; i < pass.prompts; ++i) {
         Prompt& prompt = pass.thread.prompts[i];
+        evidence::Observations shared;
         if (binding.reads_templates && !prompt.allowed) {
             const auto found = templates_.visit(prompt.hash, prompt.found, now);
             if (young) templates_.add_young(found, member(pass.principal_tag), now);
             prompt.name = found.hash;
+            if (binding.reads_neighbours && !pass.observation.duplicate)
+                shared.add(evidence::Component::shared_template,
+                           templates_.young(found, 0, now) >= campaign_principals);
         }
+        if (track::HotTrack* hot = tracks_.hot(pass.track.hot)) add_evidence(pass.track, *hot, shared, now);
         if (use == nullptr) continue;
         if (counted) use->add_template(prompt.name, template_seconds, now);
         if (prompt.probe) use->add_probe(*prompt.probe, now);

@@ -115,6 +115,10 @@ bool Engine::tell_history(const Binding& binding, const Decision& decision,
                           const track::TrackTable::Track& track, const Answer& answer) noexcept {
     track::HotTrack* hot = tracks_.hot(decision.hot);
     if (hot == nullptr) return false;
+    const auto cluster =
+        decision.history_tag == track.tag ? std::nullopt : tracks_.look(decision.history_tag, answer.now);
+    if (decision.history_tag != track.tag && !cluster) return false;
+    const track::TrackTable::Track& keeper = cluster ? *cluster : track;
     bool known = false;
     for (std::uint32_t i = 0; i < decision.remembered; ++i) {
         std::array<double, 2> two;
@@ -128,12 +132,12 @@ bool Engine::tell_history(const Binding& binding, const Decision& decision,
             evidence::Observations seen;
             seen.add(Component::flip, pair.flip);
             if (pair.fine_observed) seen.add(Component::fine_flip, pair.fine_flip);
-            add_evidence(track, *hot, seen, track.newest);
+            add_evidence(keeper, *hot, seen, keeper.newest);
         }
         evidence::Observations seen;
         if (tests.climb.descent_observed) seen.add(Component::climb_descent, tests.climb.descent);
         if (tests.climb.ascent_observed) seen.add(Component::climb_ascent, tests.climb.ascent);
-        add_evidence(track, *hot, seen, track.newest);
+        add_evidence(keeper, *hot, seen, keeper.newest);
     }
     return known;
 }
@@ -175,8 +179,13 @@ bool Engine::record(const Binding& binding, const Decision& decision, const Answ
     Pass pass(binding, query, response);
     if (log_) pass.started = base::monotonic_nanoseconds();
     pass.track = *track;
-    if (const track::HotTrack* hot = tracks_.hot(track->hot)) pass.history = &hot->similarity;
-    if (binding.reads_evidence) pass.has_evidence = tracks_.evidence(pass.track, pass.evidence);
+    if (const auto cluster = cluster_of(*track, answer.now)) {
+        pass.cluster = *cluster;
+        pass.clustered = true;
+        pass.has_evidence = tracks_.evidence(pass.track, pass.own_evidence);
+    }
+    if (const track::HotTrack* hot = tracks_.hot(pass.keeper().hot)) pass.history = &hot->similarity;
+    if (binding.reads_evidence) pass.has_evidence |= tracks_.evidence(pass.keeper(), pass.evidence);
     read_signals(pass, rule::Phase::response);
     match_rules(pass, rule::Phase::response);
     respond(pass);

@@ -95,6 +95,8 @@ double value_of(const evidence::Reading& reading, Signal signal) noexcept {
             return family(evidence::Family::synthetic);
         case Signal::evidence_cost:
             return family(evidence::Family::cost);
+        case Signal::evidence_collusion:
+            return family(evidence::Family::collusion);
         case Signal::evidence_total:
             return reading.total;
         case Signal::evidence_families:
@@ -106,6 +108,10 @@ double value_of(const evidence::Reading& reading, Signal signal) noexcept {
 
 double cost_amplification(const track::HotTrack* hot, double now, double window) noexcept {
     return hot == nullptr ? missing : hot->costs.fifth(now, window);
+}
+
+double shared_inputs(const track::HotTrack* hot) noexcept {
+    return hot == nullptr ? missing : hot->shared.value();
 }
 
 }  // namespace
@@ -142,13 +148,15 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
     }
     if (pass.history != nullptr) {
         const bool alone = pass.sketch != nullptr && request;
-        History history(*pass.history, pass.track.newest, alone ? &pass.observation : nullptr);
+        History history(*pass.history, pass.keeper().newest, alone ? &pass.observation : nullptr);
         for (const Binding::Plan& plan : plans_of(Source::history))
             values[plan.place] = history.value(plan.signal, plan.window);
     }
     if (pass.has_evidence && !plans_of(Source::evidence).empty()) {
-        const evidence::Reading reading =
-            evidence::read(pass.evidence, pass.track.newest, pass.decision.input == event::InputKind::row);
+        const double now = pass.keeper().newest;
+        if (pass.clustered) evidence::average(pass.evidence, pass.own_evidence, now, pass.own_evidence);
+        const evidence::Reading reading = evidence::read(pass.clustered ? pass.own_evidence : pass.evidence,
+                                                         now, pass.decision.input == event::InputKind::row);
         for (const Binding::Plan& plan : plans_of(Source::evidence))
             values[plan.place] = value_of(reading, plan.signal);
     }
@@ -157,6 +165,8 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
     if (pass.binding.reads_templates || pass.binding.reads_probes) read_prompt_signals(pass, request);
     for (const Binding::Plan& plan : plans_of(Source::cost))
         values[plan.place] = cost_amplification(tracks_.hot(pass.track.hot), pass.track.newest, plan.window);
+    for (const Binding::Plan& plan : plans_of(Source::neighbours))
+        values[plan.place] = shared_inputs(tracks_.hot(pass.track.hot));
     if (pass.decision.input == event::InputKind::row) {
         for (const Binding::Plan& plan : plans_of(Source::twins))
             values[plan.place] = twin_records(pass, request);
@@ -180,17 +190,22 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
         const double off = std::abs(horizons_[i] - default_window);
         if (off < std::abs(horizons_[horizon] - default_window)) horizon = i;
     }
+    const auto keeper = cluster_of(*track, now).value_or(*track);
     const auto rate = std::find(horizons_.begin(), horizons_.end(), 10.0) - horizons_.begin();
     std::optional<History> history;
-    if (const track::HotTrack* hot = tracks_.hot(track->hot)) {
-        history.emplace(hot->similarity, track->newest, nullptr);
+    if (const track::HotTrack* hot = tracks_.hot(keeper.hot)) {
+        history.emplace(hot->similarity, keeper.newest, nullptr);
     }
-    std::array<std::uint64_t, track::evidence_words> words{};
+    std::array<std::uint64_t, track::evidence_words> words{}, cluster_words{};
     tracks_.evidence(*track, words);
+    if (keeper.tag != track->tag) {
+        tracks_.evidence(keeper, cluster_words);
+        evidence::average(words, cluster_words, keeper.newest, words);
+    }
     const auto in_force = policy();
     const policy::Model* declared = in_force->model(model);
     const bool row = declared != nullptr && declared->modality == policy::Modality::row;
-    const evidence::Reading reading = evidence::read(words, track->newest, row);
+    const evidence::Reading reading = evidence::read(words, keeper.newest, row);
     std::vector<std::uint16_t> families;
     for (const policy::Probe& probe : in_force->spec().probes) families.push_back(probe.family);
     std::array<double, signal::signal_count> values;
@@ -229,8 +244,10 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
             case Source::budget:
                 value = declared == nullptr || declared->extraction_budget == 0
                             ? missing
-                            : track::budget_spent(track->words[TrackTable::budget_word], track->newest) /
-                                  declared->extraction_budget;
+                            : budget_spent(*track, keeper) / declared->extraction_budget;
+                break;
+            case Source::neighbours:
+                value = shared_inputs(tracks_.hot(track->hot));
                 break;
             case Source::count_:
                 break;

@@ -35,6 +35,10 @@ constexpr std::array<ComponentInfo, component_count> component_table{{
      "more than a tenth of the values are off the grid"},
     {Component::cost, Family::cost, "cost", 0.01, 0.40, 1.0, "a request whose cost is recorded",
      "it costs more than 99.9 % of the model's requests"},
+    {Component::shared_input, Family::collusion, "shared", 0.03, 0.30, 0.5,
+     "an input that was not sent before, by anybody", "it is near one of another principal"},
+    {Component::shared_template, Family::collusion, "template", 0.05, 0.60, 0.5,
+     "a prompt whose template is not allowed", "five or more young principals have sent its template"},
 }};
 
 constexpr std::array<FamilyInfo, family_count> family_table{{
@@ -43,6 +47,7 @@ constexpr std::array<FamilyInfo, family_count> family_table{{
     {Family::coordinate, "coordinate", true},
     {Family::synthetic, "synthetic", false},
     {Family::cost, "cost", false},
+    {Family::collusion, "collusion", false},
 }};
 
 }  // namespace

@@ -32,6 +32,8 @@ enum class Component : std::uint8_t {
     far,
     off_grid,
     cost,
+    shared_input,
+    shared_template,
     count_,
 };
 inline constexpr std::size_t component_count = static_cast<std::size_t>(Component::count_);
@@ -39,7 +41,7 @@ inline constexpr std::size_t component_count = static_cast<std::size_t>(Componen
 inline constexpr std::size_t component_room = 20;
 static_assert(component_count <= component_room);
 
-enum class Family : std::uint8_t { boundary, line_search, coordinate, synthetic, cost, count_ };
+enum class Family : std::uint8_t { boundary, line_search, coordinate, synthetic, cost, collusion, count_ };
 inline constexpr std::size_t family_count = static_cast<std::size_t>(Family::count_);
 
 struct ComponentInfo {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <bit>
 #include <cmath>
+#include <numbers>
 
 namespace atlascore::evidence {
 namespace {
@@ -84,6 +85,22 @@ unsigned update_shared(std::span<std::uint64_t, component_room> words, const Obs
         }
     }
     return dropped;
+}
+
+void average(std::span<const std::uint64_t, component_room> a,
+             std::span<const std::uint64_t, component_room> b, double now,
+             std::span<std::uint64_t, component_room> out) noexcept {
+    const std::uint32_t seconds = seconds_of(now);
+    for (std::size_t i = 0; i < component_room; ++i) {
+        if (a[i] == 0 && b[i] == 0) {
+            out[i] = 0;
+            continue;
+        }
+        const std::uint32_t latest = std::max({seconds, time_of(a[i]), time_of(b[i])});
+        const float x = decayed(a[i], latest), y = decayed(b[i], latest);
+        const float r = std::max(x, y) + std::log1p(std::exp(-std::abs(x - y))) - std::numbers::ln2_v<float>;
+        out[i] = make_word(std::clamp(r, least, most), latest);
+    }
 }
 
 Reading read(std::span<const std::uint64_t, component_room> words, double now, bool row) noexcept {

@@ -60,6 +60,12 @@ void update_private(std::span<std::uint64_t, component_room> words, const Observ
 unsigned update_shared(std::span<std::uint64_t, component_room> words, const Observations& seen,
                        double now) noexcept;
 
+// The average R of two callers, component by component: what a member of a cluster and the cluster have
+// against them. `out` may be one of them.
+void average(std::span<const std::uint64_t, component_room> a,
+             std::span<const std::uint64_t, component_room> b, double now,
+             std::span<std::uint64_t, component_room> out) noexcept;
+
 // What the words say. log10(1 + R): 3 stands for R = 1,000.
 struct Reading {
     double family[family_count];

@@ -111,6 +111,30 @@ TEST_CASE("shared and private updates agree") {
     for (std::size_t i = 0; i < component_room; ++i) CHECK(one_word[i] == other[i]);
 }
 
+TEST_CASE("the average of two callers is of R, whoever is the larger, and decays as both do") {
+    Words a{}, b{}, mean{};
+    for (int i = 0; i < 3; ++i) update_private(a, one(Component::flip, true), start);
+    update_private(b, one(Component::flip, false), start);
+    update_private(b, one(Component::halving, true), start);
+    average(a, b, start, mean);
+    const auto r = [&](const std::uint64_t* words, Component id) {
+        const std::uint64_t word = words[static_cast<std::size_t>(id)];
+        return word == 0 ? 0 : r_of(word);
+    };
+    CHECK(r(mean, Component::flip) == doctest::Approx((r(a, Component::flip) + r(b, Component::flip)) / 2));
+    CHECK(r(mean, Component::halving) == doctest::Approx(r(b, Component::halving) / 2));
+    CHECK(mean[static_cast<std::size_t>(Component::cost)] == 0);
+    Words later{};
+    average(b, a, start + half_life_seconds, later);
+    CHECK(r(later, Component::flip) == doctest::Approx(r(mean, Component::flip) / 2).epsilon(1e-4));
+    average(a, b, start, a);  // into one of them
+    CHECK(r(a, Component::flip) == doctest::Approx(r(mean, Component::flip)));
+    Words full{};
+    for (int i = 0; i < 100; ++i) update_private(full, one(Component::flip, true), start);
+    average(full, full, start, mean);
+    CHECK(log_r(mean[static_cast<std::size_t>(Component::flip)], start) == doctest::Approx(most));
+}
+
 TEST_CASE("packing never raises evidence and belongs to one generation") {
     std::mt19937_64 random(11);
     Words words{};

@@ -81,6 +81,10 @@ constexpr std::array<SignalInfo, signal_count> table{{
      0, false,
      "queries with inputs that were not sent before, half forgotten in 30 d, over the extraction_budget that "
      "the policy declares for the model"},
+    {Signal::shared_inputs, "api.shared_inputs", "ratio", false, Source::neighbours, track_only, 16, false,
+     "share of the last 64 inputs, those sent before aside, that another principal has sent as well or "
+     "nearly "
+     "so; what more than 20 have sent counts as not shared"},
     {Signal::evidence_boundary, "evidence.boundary", "log10", false, Source::evidence, track_only, 0, true,
      "evidence that near inputs are sent to see where labels change; 3 stands for 1,000 to 1"},
     {Signal::evidence_line_search, "evidence.line_search", "log10", false, Source::evidence, track_only, 0,
@@ -95,6 +99,9 @@ constexpr std::array<SignalInfo, signal_count> table{{
      "domain reach it too, so it enters nothing else"},
     {Signal::evidence_cost, "evidence.cost", "log10", false, Source::evidence, track_only, 0, true,
      "evidence of requests that cost more than 99.9 % of the model's do; no part of evidence.total"},
+    {Signal::evidence_collusion, "evidence.collusion", "log10", false, Source::evidence, track_only, 0, false,
+     "evidence of inputs near other principals' and of templates that new principals share; no part of "
+     "evidence.total"},
     {Signal::evidence_total, "evidence.total", "log10", false, Source::evidence, track_only, 0, false,
      "evidence of the strict families (boundary, line search, coordinate) together"},
     {Signal::evidence_families, "evidence.families", "families", false, Source::evidence, track_only, 0,

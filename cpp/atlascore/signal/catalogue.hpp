@@ -32,11 +32,13 @@ enum class Signal : std::uint8_t {
     cost_amplification,
     twin_records,
     extraction_budget_used,
+    shared_inputs,
     evidence_boundary,
     evidence_line_search,
     evidence_coordinate,
     evidence_synthetic,
     evidence_cost,
+    evidence_collusion,
     evidence_total,
     evidence_families,
     count_,  // the number of signals
@@ -48,8 +50,8 @@ enum class Scope : std::uint8_t { track, principal, global };
 
 // Where a signal comes from: the counters of windows, the history of inputs and answers (missing for a query
 // without a comparable input), the evidence of a track, the parameters of its calls, the wording of its
-// prompts, what its requests have cost, its rows that differ in one column, or what it has taken of the
-// model's budget.
+// prompts, what its requests have cost, its rows that differ in one column, what it has taken of the model's
+// budget, or inputs near other principals' ones.
 enum class Source : std::uint8_t {
     count,
     history,
@@ -59,6 +61,7 @@ enum class Source : std::uint8_t {
     cost,
     twins,
     budget,
+    neighbours,
     count_
 };
 inline constexpr std::size_t source_count = static_cast<std::size_t>(Source::count_);

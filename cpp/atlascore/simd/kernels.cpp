@@ -401,6 +401,47 @@ void MinMerge(std::uint64_t* into, const std::uint64_t* from, std::size_t count)
     for (; i < count; ++i) into[i] = from[i] < into[i] ? from[i] : into[i];
 }
 
+// Six vectors of outputs at a time, so that their sums hide each other's latency.
+void Project(const float* matrix, const float* x, std::size_t inputs, std::size_t outputs, float* out) {
+    const hn::CappedTag<float, 16> d;
+    const std::size_t n = hn::Lanes(d);
+    std::size_t j = 0;
+    for (; j + 6 * n <= outputs; j += 6 * n) {
+        auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0;
+        for (std::size_t i = 0; i < inputs; ++i) {
+            const auto v = hn::Set(d, x[i]);
+            const float* row = matrix + i * outputs + j;
+            s0 = hn::MulAdd(v, hn::LoadU(d, row), s0);
+            s1 = hn::MulAdd(v, hn::LoadU(d, row + n), s1);
+            s2 = hn::MulAdd(v, hn::LoadU(d, row + 2 * n), s2);
+            s3 = hn::MulAdd(v, hn::LoadU(d, row + 3 * n), s3);
+            s4 = hn::MulAdd(v, hn::LoadU(d, row + 4 * n), s4);
+            s5 = hn::MulAdd(v, hn::LoadU(d, row + 5 * n), s5);
+        }
+        hn::StoreU(s0, d, out + j);
+        hn::StoreU(s1, d, out + j + n);
+        hn::StoreU(s2, d, out + j + 2 * n);
+        hn::StoreU(s3, d, out + j + 3 * n);
+        hn::StoreU(s4, d, out + j + 4 * n);
+        hn::StoreU(s5, d, out + j + 5 * n);
+    }
+    for (; j + n <= outputs; j += n) {
+        auto even = hn::Zero(d), odd = even;
+        std::size_t i = 0;
+        for (; i + 2 <= inputs; i += 2) {
+            even = hn::MulAdd(hn::Set(d, x[i]), hn::LoadU(d, matrix + i * outputs + j), even);
+            odd = hn::MulAdd(hn::Set(d, x[i + 1]), hn::LoadU(d, matrix + (i + 1) * outputs + j), odd);
+        }
+        if (i < inputs) even = hn::MulAdd(hn::Set(d, x[i]), hn::LoadU(d, matrix + i * outputs + j), even);
+        hn::StoreU(hn::Add(even, odd), d, out + j);
+    }
+    for (; j < outputs; ++j) {
+        float sum = 0;
+        for (std::size_t i = 0; i < inputs; ++i) sum += x[i] * matrix[i * outputs + j];
+        out[j] = sum;
+    }
+}
+
 }  // namespace atlascore::simd::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -424,6 +465,7 @@ HWY_EXPORT(TallyOutcomes);
 HWY_EXPORT(TallyTraits);
 HWY_EXPORT(Hamming);
 HWY_EXPORT(MinMerge);
+HWY_EXPORT(Project);
 
 namespace {
 
@@ -592,6 +634,11 @@ void hamming(std::uint64_t x, const std::uint64_t* words, std::size_t count, std
 
 void min_merge(std::uint64_t* into, const std::uint64_t* from, std::size_t count) noexcept {
     HWY_DYNAMIC_DISPATCH(MinMerge)(into, from, count);
+}
+
+void project(const float* matrix, const float* x, std::size_t inputs, std::size_t outputs,
+             float* out) noexcept {
+    HWY_DYNAMIC_DISPATCH(Project)(matrix, x, inputs, outputs, out);
 }
 
 const char* active_target() noexcept {

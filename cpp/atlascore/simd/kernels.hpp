@@ -87,6 +87,10 @@ void four_dots(const float* vectors, const std::uint16_t* rows, std::size_t coun
 // Squared Euclidean distance from x[64] to `count` rows of 64 halves. 4 ns a row.
 void squared_distances(const float* x, const std::uint16_t* rows, std::size_t count, float* out) noexcept;
 
+// out[j] = sum over i of x[i] matrix[i * outputs + j]. 100 ns for 64 inputs and 48 outputs with 256 bits.
+void project(const float* matrix, const float* x, std::size_t inputs, std::size_t outputs,
+             float* out) noexcept;
+
 // --- signatures ----------------------------------------------------------------------------------
 
 // Equal bytes of 64-byte signatures: x against `count` rows that start `stride` bytes apart. 2 ns a row.

@@ -355,6 +355,28 @@ TEST_CASE("four products with every row") {
     });
 }
 
+TEST_CASE("projections, any number of outputs") {
+    std::mt19937 random(12);
+    std::normal_distribution<float> normal;
+    on_every_target([&] {
+        for (const std::size_t inputs : {1, 2, 7, 64}) {
+            for (const std::size_t outputs : {1, 5, 16, 48, 49, 100, 131}) {
+                std::vector<float> matrix(inputs * outputs), x(inputs), out(outputs + 1, -1.0f);
+                for (float& value : matrix) value = normal(random);
+                for (float& value : x) value = normal(random);
+                simd::project(matrix.data(), x.data(), inputs, outputs, out.data());
+                for (std::size_t j = 0; j < outputs; ++j) {
+                    double sum = 0;
+                    for (std::size_t i = 0; i < inputs; ++i)
+                        sum += static_cast<double>(x[i]) * static_cast<double>(matrix[i * outputs + j]);
+                    CHECK(static_cast<double>(out[j]) == doctest::Approx(sum).epsilon(1e-4).scale(10));
+                }
+                CHECK(out[outputs] == -1.0f);
+            }
+        }
+    });
+}
+
 TEST_CASE("outcomes of a ring are tallied as one by one") {
     std::mt19937_64 random(15);
     for (int round = 0; round < 200; ++round) {

@@ -107,9 +107,9 @@ TEST_CASE("keeping again refreshes: the least recently used goes") {
     t.send(point(-200));
     t.send(point(1));
     t.send(point(1.01f));  // kept with its neighbour
-    // 18 more kept sketches in 9 pairs; then the first pair is used again, then 18 others come.
+    // 14 more kept sketches in 7 pairs; then the first pair is used again, then 14 others come.
     const auto pairs = [&](float from) {
-        for (int i = 0; i < 9; ++i) {
+        for (int i = 0; i < 7; ++i) {
             t.send(point(from + 10.0f * static_cast<float>(i)));
             t.send(point(from + 10.0f * static_cast<float>(i) + 0.015625f));
         }

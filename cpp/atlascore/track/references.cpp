@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "atlascore/simd/kernels.hpp"
+#include "atlascore/track/near_index.hpp"
 #include "atlascore/track/update_claim.hpp"
 
 namespace atlascore::track {
@@ -336,6 +337,11 @@ void add_sample(Distribution& d, const Sample& sample, double now) noexcept {
     d.cumulative[reference_bins] = d.cumulative[reference_bins + 1] = 1.0f;
     d.q01 = static_cast<float>(quantile(d, 0.01));
     d.median = static_cast<float>(quantile(d, 0.5));
+    d.reach = 0;
+    if (!(d.q01 > 0 && d.median > d.q01)) return;
+    const double power = std::log(0.5 / 0.01) / std::log(static_cast<double>(d.median) / d.q01);
+    const double share = d.strangers / static_cast<double>(NearIndex::most_entries);
+    d.reach = static_cast<float>(d.q01 * std::pow(share, 1 / power));
 }
 
 // Strangers replace what a single principal's own pairs have stood in for.
@@ -354,7 +360,7 @@ bool accepts(Distribution& d, const Sample& sample, bool own,
 // What a reader needs of the active distribution, taken in one piece.
 struct View {
     std::uint32_t samples = 0, own_pairs = 0;
-    float strangers = 0, q01 = 0, median = 0, low = 0, high = 0;
+    float strangers = 0, q01 = 0, median = 0, reach = 0, low = 0, high = 0;
 };
 
 // False when nothing fits, or updates kept interfering; bin: the one whose edges are wanted.
@@ -366,13 +372,10 @@ bool view(const ModelReferences& r, const Sketch* sketch, std::size_t bin, View&
         Distribution head;
         head.text = shared_load(d.text, acquire);
         head.epoch = shared_load(d.epoch, acquire);
-        out = {shared_load(d.samples, acquire),
-               shared_load(d.own_pairs, acquire),
-               shared_load(d.strangers, acquire),
-               shared_load(d.q01, acquire),
-               shared_load(d.median, acquire),
-               shared_load(d.cumulative[bin], acquire),
-               shared_load(d.cumulative[bin + 1], acquire)};
+        out = {shared_load(d.samples, acquire),         shared_load(d.own_pairs, acquire),
+               shared_load(d.strangers, acquire),       shared_load(d.q01, acquire),
+               shared_load(d.median, acquire),          shared_load(d.reach, acquire),
+               shared_load(d.cumulative[bin], acquire), shared_load(d.cumulative[bin + 1], acquire)};
         if (sequence % 2 != 0 || shared_load(d.sequence) != sequence) continue;
         return out.samples != 0 && (sketch == nullptr || fits(head, *sketch));
     }
@@ -481,6 +484,13 @@ double ModelReferences::q01() const noexcept {
 double ModelReferences::median() const noexcept {
     View v;
     return view(*this, nullptr, 0, v) ? v.median : std::numeric_limits<double>::quiet_NaN();
+}
+
+float ModelReferences::reach(const Sketch& sketch) const noexcept {
+    View v;
+    if (sketch.kind != SketchKind::dense || !view(*this, &sketch, 0, v)) return 0;
+    if (v.samples < calibration_samples || v.own_pairs != 0) return 0;
+    return v.reach * std::sqrt(static_cast<float>(sketch.width));
 }
 
 }  // namespace atlascore::track

@@ -103,6 +103,11 @@ struct alignas(64) ModelReferences {
     double q01() const noexcept;     // 1st percentile of F_ref; NaN without samples
     double median() const noexcept;  // NaN without samples
 
+    // The distance at which two inputs are near even among as many strangers as the near index holds: one in
+    // a hundred ordinary inputs has one of those as near. From the lower half of F_ref, taken for a power of
+    // the distance. As the length of a difference of linear sketches; 0 where it is not known.
+    float reach(const Sketch& sketch) const noexcept;
+
     // Layout; only the member functions touch it.
     struct Distribution {
         std::uint64_t sequence;   // odd while written
@@ -113,7 +118,7 @@ struct alignas(64) ModelReferences {
         float strangers;          // mean number compared in a sample
         float q01;
         float median;
-        std::uint32_t room;
+        float reach;           // see reach()
         double time;           // the weights are decayed to here
         double weight;         // of all samples
         double strangers_sum;  // weighted

@@ -37,6 +37,7 @@
 #include "atlascore/track/logprob_harvest.hpp"
 #include "atlascore/track/prompt_use.hpp"
 #include "atlascore/track/recent.hpp"
+#include "atlascore/track/shared_inputs.hpp"
 #include "atlascore/track/twin_counts.hpp"
 #include "atlascore/track/window.hpp"
 #include "atlascore/track/window_table.hpp"
@@ -62,7 +63,8 @@ struct alignas(64) HotTrack {
         TwinCounts twins;
         PromptUse prompts;
     };
-    std::uint64_t room[70];
+    SharedInputs shared;
+    std::uint64_t room[68];
 };
 static_assert(sizeof(HotTrack) == 10'240);
 

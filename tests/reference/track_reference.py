@@ -48,7 +48,13 @@ Readings of the specification
   in fp16; tau-a. When a 33rd sample is due, every
   second one (the 2nd, 4th, ...) goes and the stride doubles. The minimum of 24 is of eligible queries, not of
   samples kept. A new first anchor starts over. The anchor's label must be known when the query's arrives.
-- delta_concentration: each observation multiplies the 40 bins by 255/256 and adds 1 to its own.
+- delta_concentration: counts in 40 bins, all of them halved (rounded down) when they come to 384, instead of a decay by
+  255/256 for each step: integers, and no more state than the bins.
+- coverage: of the cells 10 bits of a hash are remembered, and their number is estimated by linear counting:
+  -1024 ln(share of the 1,024 values that no cell has had), at most 4,096. Half a kilobyte of cells does not fit.
+- Evidence of coverage is observed by the 64th, 128th, ..., 32,768th non-duplicate, in decide(). What principals have at
+  each of these is kept in 128 bins over the cells that could have been reached, halved (rounded down) when they come to
+  2,048; more than 99 % of principals have means that fewer than a hundredth lie in the query's bin or above.
 - group_regularity: the run's first member is remembered apart from the history; only finished runs count, their
   lengths up to 255; 1 - min(1, CV).
 - confidence_shift: all margins of non-duplicates since the track began; 24 bins whose edges belong to the model
@@ -85,6 +91,32 @@ NEAR_DISTANCES = 32
 BUDGET_HALF_LIFE = 30 * DAY
 
 
+class CoverageCurves:
+    """How many cells principals have been in after 64, 128, ... inputs."""
+
+    def __init__(self) -> None:
+        self.bins: dict[int, list[int]] = {}
+
+    @staticmethod
+    def counts(inputs: int) -> bool:
+        return inputs in [64 << level for level in range(10)]
+
+    def place(self, inputs: int, cells: float) -> int:
+        return min(127, math.floor(cells / min(4096, inputs) * 128))
+
+    def add(self, inputs: int, cells: float) -> None:
+        bins = self.bins.setdefault(inputs, [0] * 128)
+        bins[self.place(inputs, cells)] += 1
+        if sum(bins) >= 2048:
+            self.bins[inputs] = [count // 2 for count in bins]
+
+    def wide(self, inputs: int, cells: float) -> bool | None:
+        bins = self.bins.get(inputs, [0])
+        if sum(bins) < 100:
+            return None
+        return 100 * sum(bins[self.place(inputs, cells) :]) < sum(bins)
+
+
 @dataclass
 class ModelNumbers:
     """What a track reads from its model's references. Distances in scaled units."""
@@ -103,6 +135,8 @@ class ModelNumbers:
     energy_p99: float = math.inf
     off_grid: float = 1.0  # mean off-grid share of the model's queries
     hyperplanes: Vector | None = None  # 12 x 64
+    cell_seed: int = 0  # of the cells' hashes
+    coverage_curves: CoverageCurves | None = None
     cost_medians: Sequence[float] | None = None  # of the 16 bins of input size
     extraction_budget: float | None = None  # E_model, queries
 
@@ -212,18 +246,18 @@ class DailyMask:
 
 
 class DirectionHistogram:
-    """The cosines of consecutive displacements, the last 256 or so of them."""
+    """The cosines of consecutive displacements, the last few hundred of them."""
 
     def __init__(self) -> None:
-        self.bins, self.count = [0.0] * 40, 0
+        self.bins = [0] * 40
 
     def add(self, value: float) -> None:
-        self.bins = [weight * 255 / 256 for weight in self.bins]
         self.bins[min(39, max(0, math.floor((value + 1) * 20)))] += 1
-        self.count += 1
+        if sum(self.bins) >= 384:
+            self.bins = [count // 2 for count in self.bins]
 
     def concentration(self) -> float:
-        return sum(sorted(self.bins)[-2:]) / sum(self.bins) if self.count >= 64 else math.nan
+        return sum(sorted(self.bins)[-2:]) / sum(self.bins) if sum(self.bins) >= 64 else math.nan
 
 
 class Departures:
@@ -384,7 +418,7 @@ class TrackReference:
         self.directions = DirectionHistogram()
         self.groups = Groups()
         self.distinct = Distinct(window)
-        self.cells: set[int] = set()
+        self.cells: set[int] = set()  # hashes of 10 bits
         self.originals = 0
         self.margins = [0] * 24
         self.costs = LargestCosts()
@@ -418,7 +452,7 @@ class TrackReference:
             if seen.near:
                 self.near_pair(handle, now)
             self.synthetic(query, outcome, now)
-            self.follow(query)
+            self.follow(query, now)
         self.store(handle, bracket, now)
         return handle
 
@@ -521,7 +555,7 @@ class TrackReference:
         if outcome.off_grid is not None and self.numbers.off_grid < 0.01:
             self.evidence.observe("off_grid", outcome.off_grid > 0.1, now)
 
-    def follow(self, query: Sketch) -> None:
+    def follow(self, query: Sketch, now: float) -> None:
         """Sequences and sets of non-duplicates."""
         if len(self.heads) == 2:
             direction = geometry.direction_similarity(query.query, self.heads[1].query, self.heads[0].query)
@@ -532,7 +566,9 @@ class TrackReference:
         self.originals += 1
         if self.numbers.hyperplanes is not None and self.numbers.sketch_mean is not None:
             sides = np.asarray(self.numbers.hyperplanes) @ (query.query.astype(np.float64) - self.numbers.sketch_mean)
-            self.cells.add(sum(1 << at for at, side in enumerate(sides) if side > 0))
+            cell = sum(1 << at for at, side in enumerate(sides) if side > 0)
+            self.cells.add(similarity.mix64(self.numbers.cell_seed, cell) % 1024)
+            self.compare_coverage(now)
 
     def store(self, handle: Handle, bracket: list[Sketch], now: float) -> None:
         """The upkeep of the similarity twin, and the members of a bracket kept."""
@@ -731,8 +767,20 @@ class TrackReference:
             "api.confidence_shift": self.confidence_shift(),
         }
 
+    def compare_coverage(self, now: float) -> None:
+        curves = self.numbers.coverage_curves
+        if curves is None or not curves.counts(self.originals):
+            return
+        self.evidence.observe("coverage", curves.wide(self.originals, self.cells_estimate()), now)
+        curves.add(self.originals, self.cells_estimate())
+
+    def cells_estimate(self) -> float:
+        return 4096.0 if len(self.cells) == 1024 else min(4096.0, -1024 * math.log(1 - len(self.cells) / 1024))
+
     def covered(self) -> float:
-        return len(self.cells) / 4096 if self.originals >= 64 and self.numbers.hyperplanes is not None else math.nan
+        if self.originals < 64 or self.numbers.hyperplanes is None:
+            return math.nan
+        return self.cells_estimate() / 4096
 
     def confidence_shift(self) -> float:
         if self.numbers.margin_shares is None or sum(self.margins) < 200:

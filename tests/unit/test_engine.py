@@ -841,6 +841,7 @@ def test_every_signal_says_where_it_comes_from():
     assert set(sources.values()) == {
         "count",
         "history",
+        "shapes",
         "evidence",
         "parameters",
         "prompts",

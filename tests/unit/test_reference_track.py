@@ -260,10 +260,13 @@ def test_directions_of_estimates_around_a_fixed_centre():
 
 def test_histogram_of_directions():
     histogram = reference.DirectionHistogram()
-    for value in [-1.0, 1.0] * 40:
+    for value in [-1.0, 1.0] * 40 + [0.01]:
         histogram.add(value)
-    assert histogram.concentration() == pytest.approx(1)
-    assert histogram.bins[0] > 0 and histogram.bins[39] > histogram.bins[0]
+    assert histogram.concentration() == 80 / 81
+    assert (histogram.bins[0], histogram.bins[20], histogram.bins[39]) == (40, 1, 40)
+    for _ in range(303):
+        histogram.add(1.0)
+    assert (histogram.bins[0], histogram.bins[20], histogram.bins[39]) == (20, 0, 171)
 
 
 def test_grid_rank_and_energy():
@@ -297,7 +300,32 @@ def test_coverage_counts_cells():
     client = Client(hyperplanes=hyperplanes, sketch_mean=np.zeros(64), sketch_variance=np.ones(64))
     for i in range(64):
         client.ask(point(*[1 if i >> bit & 1 else -1 for bit in range(6)], *[-1] * 6, i), 0)
-    assert client.read("api.coverage") == 64 / 4096
+    assert client.read("api.coverage") == pytest.approx(64 / 4096, rel=0.1)
+    assert len(client.track.cells) > 55
+
+
+def test_coverage_beyond_what_principals_have():
+    curves = reference.CoverageCurves()
+    for _ in range(99):
+        curves.add(64, 30.0)
+    assert curves.wide(64, 60.0) is None
+    curves.add(64, 30.0)
+    assert curves.wide(64, 60.0) is True and curves.wide(64, 30.0) is False
+    curves.add(64, 60.0)
+    curves.add(64, 60.0)
+    assert curves.wide(64, 60.0) is False
+    client = Client(
+        hyperplanes=np.eye(64)[:12],
+        sketch_mean=np.zeros(64),
+        sketch_variance=np.ones(64),
+        coverage_curves=reference.CoverageCurves(),
+    )
+    client.track.numbers.coverage_curves.bins[64] = [100] + [0] * 127
+    for i in range(64):
+        assert client.read("evidence.coverage") == 0
+        client.ask(point(*[1 if i >> bit & 1 else -1 for bit in range(6)], *[-1] * 6, i), 0)
+    assert client.read("evidence.coverage") == pytest.approx(math.log10(1 + 0.5 / 0.03), abs=1e-4)
+    assert sum(client.track.numbers.coverage_curves.bins[64]) == 101
 
 
 def test_timing():

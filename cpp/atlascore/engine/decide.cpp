@@ -31,12 +31,14 @@ bool is_continuous(const event::Input& input) noexcept {
 track::Wanted wanted_of(const Binding& binding, const event::Input& input) noexcept {
     track::Wanted wanted = binding.wanted;
     if (input.kind == event::InputKind::row && input.width < form_width) wanted.sparse = false;
-    if (!is_continuous(input)) wanted.lines = wanted.sparse = wanted.radial = false;
+    if (input.kind == event::InputKind::row) wanted.turns = false;
+    if (!is_continuous(input))
+        wanted.lines = wanted.sparse = wanted.radial = wanted.turns = wanted.groups = false;
     return wanted;
 }
 
 // What one query's place among the earlier ones says. Labels speak later, in record().
-evidence::Observations observations_of(const Observation& o) noexcept {
+evidence::Observations observations_of(const Observation& o, const track::ShapeStep& step) noexcept {
     using evidence::Component;
     evidence::Observations seen;
     if (o.halving_observed && !(o.halving && o.explained)) seen.add(Component::halving, o.halving);
@@ -44,8 +46,19 @@ evidence::Observations observations_of(const Observation& o) noexcept {
     if (o.sparse_observed) seen.add(Component::new_coordinate, o.new_coordinate);
     if (o.radial_observed) seen.add(Component::radial, o.radial);
     if (o.placed) seen.add(Component::far, o.far);
+    if (step.wide_known) seen.add(Component::coverage, step.wide);
     if (o.on_grid_model && !std::isnan(o.off_grid)) seen.add(Component::off_grid, o.off_grid > telling_share);
     return seen;
+}
+
+// Word by word, because another thread may be writing: what it tears fails the check of its slot.
+template <class State>
+void copy_words(State& shared, State& mine) noexcept {
+    auto* from = reinterpret_cast<std::uint64_t*>(&shared);
+    auto* to = reinterpret_cast<std::uint64_t*>(&mine);
+    for (std::size_t i = 0; i < sizeof mine / sizeof *to; ++i) {
+        to[i] = std::atomic_ref(from[i]).load(std::memory_order_relaxed);
+    }
 }
 
 std::uint64_t track_tag(std::uint64_t principal_tag, const Binding& binding) noexcept {
@@ -199,8 +212,8 @@ std::size_t Engine::sequence_row(std::size_t i, std::size_t rows) noexcept {
     return rows > sequence_rows && i >= sequence_rows / 2 ? rows - sequence_rows + i : i;
 }
 
-const track::Head* Engine::head_of(const Pass& pass) noexcept {
-    return pass.binding.wanted.lines ? &pass.thread.head : nullptr;
+const track::Head* Engine::head_of(const Pass& pass, const track::Wanted& wanted) noexcept {
+    return wanted.lines || wanted.turns ? &pass.thread.head : nullptr;
 }
 
 Fault Engine::make_sketch(const Pass& pass, std::size_t row, track::Sketch& sketch) const noexcept {
@@ -249,10 +262,13 @@ Fault Engine::read_input(Pass& pass) noexcept {
     pass.hot = tracks_.hot(keeper.hot);
     pass.sketch = &sketch;
     if (pass.hot == nullptr) return Fault::none;
-    pass.observation = observe(pass, 0, sketch, pass.hot->similarity, wanted_of(pass.binding, input));
+    const track::Wanted looked_for = wanted_of(pass.binding, input);
+    pass.observation = observe(pass, 0, sketch, pass.hot->similarity, looked_for);
+    pass.shape = shape_of(pass, pass.hot->shapes, sketch, pass.observation, looked_for);
     pass.history = &pass.hot->similarity;
+    pass.shapes = &pass.hot->shapes;
     pass.duplicates = pass.observation.duplicate;
-    pass.observed = observations_of(pass.observation);
+    pass.observed = observations_of(pass.observation, pass.shape);
     evidence::update_private(pass.evidence, pass.observed, keeper.newest);
     pass.has_evidence |= pass.observed.made != 0;
     return Fault::none;
@@ -263,20 +279,19 @@ Fault Engine::read_input(Pass& pass) noexcept {
 void Engine::observe_batch(Pass& pass) noexcept {
     if (pass.hot == nullptr) return;
     track::HotSlab& copy = pass.thread.batch;
-    // Word by word, because another thread may be writing: what it tears fails the slot's check.
-    auto* from = reinterpret_cast<std::uint64_t*>(&pass.hot->similarity);
-    auto* to = reinterpret_cast<std::uint64_t*>(&copy);
-    for (std::size_t i = 0; i < sizeof copy / sizeof *to; ++i) {
-        to[i] = std::atomic_ref(from[i]).load(std::memory_order_relaxed);
-    }
+    track::Shapes& shapes = pass.thread.shapes;
+    copy_words(pass.hot->similarity, copy);
+    copy_words(pass.hot->shapes, shapes);
     track::Sketch& sketch = pass.thread.sketches[0];
     const std::size_t rows = pass.query.input.rows;
     const track::Wanted wanted = wanted_of(pass.binding, pass.query.input);
     for (std::size_t i = 0; i < std::min(rows, sequence_rows); ++i) {
         make_sketch(pass, sequence_row(i, rows), sketch);
         const Observation seen = observe(pass, sequence_row(i, rows), sketch, copy, wanted);
-        copy.commit(sketch, seen, pass.query.now, copy.take_tickets(1), head_of(pass));
-        evidence::update_private(pass.evidence, observations_of(seen), pass.keeper().newest);
+        const track::ShapeStep step = shape_of(pass, shapes, sketch, seen, wanted);
+        shapes.add(sketch, step, seen.owner);
+        copy.commit(sketch, seen, pass.query.now, copy.take_tickets(1), head_of(pass, wanted));
+        evidence::update_private(pass.evidence, observations_of(seen, step), pass.keeper().newest);
         pass.has_evidence = true;
         pass.observation.calibrated = seen.calibrated;
         pass.duplicates += seen.duplicate;
@@ -284,6 +299,7 @@ void Engine::observe_batch(Pass& pass) noexcept {
         pass.observation.between |= seen.between;
     }
     pass.history = &copy;
+    pass.shapes = &shapes;
 }
 
 void Engine::match_rules(Pass& pass, rule::Phase phase) noexcept {
@@ -444,8 +460,10 @@ void Engine::commit_input(Pass& pass) noexcept {
     // A track under constraint or suspicion does not teach the model what is ordinary.
     const bool teaches = pass.decision.would < Action::constrain;
     const bool learns_scale = teaches && pass.binding.learns_scale && !references.scale_frozen();
-    const auto learn = [&](const track::Sketch& sketch, std::size_t row, float off_grid) {
+    const auto learn = [&](const track::Sketch& sketch, std::size_t row, float off_grid,
+                           const track::ShapeStep& step) {
         if (!teaches) return;
+        if (step.level >= 0) references.coverage.learn(step.level, step.cells);
         references.update(sketch, pass.principal_tag | 1, pass.track.newest, off_grid);
         if (learns_scale && input.values != nullptr) {
             references.learn_scale(input.values + row * input.width, input.width, pass.principal_tag | 1,
@@ -454,27 +472,32 @@ void Engine::commit_input(Pass& pass) noexcept {
     };
     const TrackTable::Track& keeper = pass.keeper();
     track::HotSlab& history = pass.hot->similarity;
+    track::Shapes& shapes = pass.hot->shapes;
+    const track::Wanted wanted = wanted_of(pass.binding, input);
     const auto remembered = static_cast<std::uint32_t>(std::min(input.rows, sequence_rows));
     pass.decision.hot = keeper.hot;
     pass.decision.remembered = remembered;
     pass.decision.ticket = history.take_tickets(remembered);
     if (pass.sketch != nullptr) {
-        history.commit(*pass.sketch, pass.observation, pass.query.now, pass.decision.ticket, head_of(pass));
+        shapes.add(*pass.sketch, pass.shape, pass.observation.owner);
+        history.commit(*pass.sketch, pass.observation, pass.query.now, pass.decision.ticket,
+                       head_of(pass, wanted));
         add_evidence(keeper, *pass.hot, pass.observed, keeper.newest);
         if (pass.binding.reads_neighbours) visit_neighbours(pass, *pass.sketch, pass.observation);
-        learn(*pass.sketch, 0, pass.observation.off_grid);
+        learn(*pass.sketch, 0, pass.observation.off_grid, pass.shape);
         return;
     }
     track::Sketch& sketch = pass.thread.sketches[0];
-    const track::Wanted wanted = wanted_of(pass.binding, input);
     for (std::uint32_t i = 0; i < remembered; ++i) {
         const std::size_t row = sequence_row(i, input.rows);
         make_sketch(pass, row, sketch);
         const Observation seen = observe(pass, row, sketch, history, wanted);
-        history.commit(sketch, seen, pass.query.now, pass.decision.ticket + i, head_of(pass));
-        add_evidence(keeper, *pass.hot, observations_of(seen), keeper.newest);
+        const track::ShapeStep step = shape_of(pass, shapes, sketch, seen, wanted);
+        shapes.add(sketch, step, seen.owner);
+        history.commit(sketch, seen, pass.query.now, pass.decision.ticket + i, head_of(pass, wanted));
+        add_evidence(keeper, *pass.hot, observations_of(seen, step), keeper.newest);
         if (pass.binding.reads_neighbours) visit_neighbours(pass, sketch, seen);
-        learn(sketch, row, seen.off_grid);
+        learn(sketch, row, seen.off_grid, step);
     }
 }
 

@@ -105,6 +105,9 @@ void note_reads(Binding& binding, signal::Signal s) {
     const bool synthetic = s == Signal::evidence_synthetic;
     binding.wanted.place |= synthetic || s == Signal::manifold_rank;
     binding.wanted.grid |= synthetic || s == Signal::off_grid_ratio;
+    binding.wanted.turns |= s == Signal::delta_concentration;
+    binding.wanted.cells |= s == Signal::coverage || s == Signal::evidence_coverage;
+    binding.wanted.groups |= s == Signal::group_regularity;
     binding.wanted.lines |= all || lines;
     binding.wanted.sparse |= all || sparse;
     binding.wanted.radial |= all || radial;
@@ -168,6 +171,7 @@ Engine::Engine(std::shared_ptr<const policy::Policy> policy, const log::Policy& 
                  track::PrincipalClusters::words_for(config.capacity)}),
       key_seed_(region_.seed()),
       sketch_seed_(base::mix64(region_.seed(), 0x736b65746368)),
+      coverage_planes_(sketch_seed_),
       policy_(std::move(policy)) {
     if (config.salt_file.empty()) {
         std::copy(region_.salt().begin(), region_.salt().end(), salt_.begin());

@@ -296,7 +296,11 @@ class Engine {
     std::uint64_t limit_tag(const Pass& pass, const policy::Limit& limit, std::uint16_t index) const noexcept;
     void observe_batch(Pass& pass) noexcept;
     static std::size_t sequence_row(std::size_t i, std::size_t rows) noexcept;
-    static const track::Head* head_of(const Pass& pass) noexcept;
+    static const track::Head* head_of(const Pass& pass, const track::Wanted& wanted) noexcept;
+    track::ShapeStep shape_of(const Pass& pass, const track::Shapes& shapes, const track::Sketch& sketch,
+                              const track::Observation& seen, const track::Wanted& wanted) const noexcept;
+    static double shape_signal(signal::Signal signal, const track::Shapes& shapes,
+                               const track::ShapeStep& pending) noexcept;
     void add_evidence(const track::TrackTable::Track& track, track::HotTrack& hot,
                       const evidence::Observations& seen, double now) noexcept;
     bool tell_history(const Binding& binding, const Decision& decision, const track::TrackTable::Track& track,
@@ -322,6 +326,7 @@ class Engine {
     track::PrincipalClusters clusters_;
     std::uint64_t key_seed_;
     std::uint64_t sketch_seed_;
+    track::CoveragePlanes coverage_planes_;
     log::Salt salt_{};
     std::unique_ptr<log::Hmac> commitments_;
     std::unique_ptr<log::DecisionIds> ids_;

@@ -46,6 +46,8 @@ struct Engine::Pass {
     std::span<const track::TwinKey> twin_keys;  // of the only row
     track::Observation observation{};
     const track::HotSlab* history = nullptr;                          // what summaries are read from
+    const track::Shapes* shapes = nullptr;                            // as `history`
+    track::ShapeStep shape;                                           // of the only input
     std::array<std::uint64_t, track::evidence_words> evidence{};      // of keeper(), this query included
     std::array<std::uint64_t, track::evidence_words> own_evidence{};  // of a member of a cluster
     bool has_evidence = false;                                        // some of it is not zero

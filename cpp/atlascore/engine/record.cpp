@@ -184,7 +184,10 @@ bool Engine::record(const Binding& binding, const Decision& decision, const Answ
         pass.clustered = true;
         pass.has_evidence = tracks_.evidence(pass.track, pass.own_evidence);
     }
-    if (const track::HotTrack* hot = tracks_.hot(pass.keeper().hot)) pass.history = &hot->similarity;
+    if (const track::HotTrack* hot = tracks_.hot(pass.keeper().hot)) {
+        pass.history = &hot->similarity;
+        pass.shapes = &hot->shapes;
+    }
     if (binding.reads_evidence) pass.has_evidence |= tracks_.evidence(pass.keeper(), pass.evidence);
     read_signals(pass, rule::Phase::response);
     match_rules(pass, rule::Phase::response);

@@ -32,6 +32,8 @@ class History {
                 return slab_.radial_probes(pending_);
             case Signal::anchor_trend:
                 return slab_.anchor_trend();
+            case Signal::timing_regularity:
+                return slab_.timing_regularity(now_, window, pending_ != nullptr);
             case Signal::off_grid_ratio:
                 return traits(window).off_grid_ratio;
             case Signal::manifold_rank:
@@ -93,6 +95,8 @@ double value_of(const evidence::Reading& reading, Signal signal) noexcept {
             return family(evidence::Family::coordinate);
         case Signal::evidence_synthetic:
             return family(evidence::Family::synthetic);
+        case Signal::evidence_coverage:
+            return family(evidence::Family::coverage);
         case Signal::evidence_cost:
             return family(evidence::Family::cost);
         case Signal::evidence_collusion:
@@ -151,6 +155,11 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
         History history(*pass.history, pass.keeper().newest, alone ? &pass.observation : nullptr);
         for (const Binding::Plan& plan : plans_of(Source::history))
             values[plan.place] = history.value(plan.signal, plan.window);
+    }
+    if (pass.shapes != nullptr) {
+        const track::ShapeStep step = request ? pass.shape : track::ShapeStep{};
+        for (const Binding::Plan& plan : plans_of(Source::shapes))
+            values[plan.place] = shape_signal(plan.signal, *pass.shapes, step);
     }
     if (pass.has_evidence && !plans_of(Source::evidence).empty()) {
         const double now = pass.keeper().newest;
@@ -220,6 +229,11 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
             case Source::history:
                 value = history ? history->value(info.id, horizons_[horizon]) : missing;
                 break;
+            case Source::shapes: {
+                const track::HotTrack* slab = tracks_.hot(keeper.hot);
+                value = slab != nullptr ? shape_signal(info.id, slab->shapes, {}) : missing;
+                break;
+            }
             case Source::evidence:
                 value = value_of(reading, info.id);
                 break;

@@ -11,6 +11,7 @@
 #include "atlascore/rule/program.hpp"
 #include "atlascore/track/minhash.hpp"
 #include "atlascore/track/recent.hpp"
+#include "atlascore/track/shapes.hpp"
 #include "atlascore/track/sketch.hpp"
 
 namespace atlascore::engine {
@@ -18,6 +19,7 @@ namespace atlascore::engine {
 struct ThreadState {
     track::TextScratch text;
     track::HotSlab batch;  // a private copy of a track's history, for the rows of a batch
+    track::Shapes shapes;  // and of its shapes
     track::Sketch sketches[2];
     track::Head head;                                   // that the query under way would leave
     std::vector<float> row = std::vector<float>(4096);  // scaled numbers of a row

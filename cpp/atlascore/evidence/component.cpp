@@ -33,6 +33,11 @@ constexpr std::array<ComponentInfo, component_count> component_table{{
     {Component::off_grid, Family::synthetic, "off_grid", 0.05, 0.60, 0.5,
      "the same, where a grid of values is declared and ordinary inputs keep to it",
      "more than a tenth of the values are off the grid"},
+    {Component::coverage, Family::coverage, "coverage", 0.03, 0.50, 1.0,
+     "a track's 64th input, its 128th, 256th, ... that was not sent before, where 100 principals have come "
+     "as "
+     "far",
+     "it has been in more cells of the input space than 99 % of those had"},
     {Component::cost, Family::cost, "cost", 0.01, 0.40, 1.0, "a request whose cost is recorded",
      "it costs more than 99.9 % of the model's requests"},
     {Component::shared_input, Family::collusion, "shared", 0.03, 0.30, 0.5,
@@ -46,6 +51,7 @@ constexpr std::array<FamilyInfo, family_count> family_table{{
     {Family::line_search, "line_search", true},
     {Family::coordinate, "coordinate", true},
     {Family::synthetic, "synthetic", false},
+    {Family::coverage, "coverage", false},
     {Family::cost, "cost", false},
     {Family::collusion, "collusion", false},
 }};

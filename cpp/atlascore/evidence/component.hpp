@@ -31,6 +31,7 @@ enum class Component : std::uint8_t {
     radial,
     far,
     off_grid,
+    coverage,
     cost,
     shared_input,
     shared_template,
@@ -41,7 +42,16 @@ inline constexpr std::size_t component_count = static_cast<std::size_t>(Componen
 inline constexpr std::size_t component_room = 20;
 static_assert(component_count <= component_room);
 
-enum class Family : std::uint8_t { boundary, line_search, coordinate, synthetic, cost, collusion, count_ };
+enum class Family : std::uint8_t {
+    boundary,
+    line_search,
+    coordinate,
+    synthetic,
+    coverage,
+    cost,
+    collusion,
+    count_
+};
 inline constexpr std::size_t family_count = static_cast<std::size_t>(Family::count_);
 
 struct ComponentInfo {

@@ -28,6 +28,10 @@ constexpr std::array<SignalInfo, signal_count> table{{
      "principals' inputs are"},
     {Signal::exact_duplicate_ratio, "api.exact_duplicate_ratio", "ratio", true, Source::history, track_only,
      8, false, "share of the window's queries whose input was sent before, byte for byte"},
+    {Signal::timing_regularity, "api.timing_regularity", "ratio", true, Source::history, track_only, 32,
+     false,
+     "1 less the coefficient of variation of the times between the window's queries, at least 0: 1 for a "
+     "clock, about 0 for people"},
     {Signal::halving_hits, "api.halving_hits", "queries", true, Source::history, track_only, 0, false,
      "queries in the window that lie halfway between two inputs with different labels, or halve the step "
      "before them"},
@@ -50,12 +54,22 @@ constexpr std::array<SignalInfo, signal_count> table{{
      "of the last 30 near inputs that differ in many coordinates, those that depart from an input that six "
      "or "
      "more, and half of all since, have departed from"},
+    {Signal::delta_concentration, "api.delta_concentration", "ratio", false, Source::shapes, track_only, 64,
+     false,
+     "of the last few hundred steps between vectors or images of 256 values or more, the share in the two "
+     "fullest of 40 bins by the cosine with the step before"},
+    {Signal::group_regularity, "api.group_regularity", "ratio", false, Source::shapes, track_only, 10, false,
+     "how equal in length the last 16 runs are of inputs within the model's median distance of the run's "
+     "first: 1 less the coefficient of variation, at least 0; missing for runs of fewer than 3 inputs"},
     {Signal::off_grid_ratio, "api.off_grid_ratio", "ratio", true, Source::history, track_only, 8, false,
      "mean share of values off the declared grid (grid or decimals of the policy's input), over the window's "
      "queries that were not sent before"},
     {Signal::manifold_rank, "api.manifold_rank", "ratio", true, Source::history, track_only, 30, false,
      "mean rank of the window's inputs among the model's ordinary ones by distance from their centre: about "
      "0.5 for ordinary traffic, 1 for inputs that lie outside the data"},
+    {Signal::coverage, "api.coverage", "ratio", false, Source::shapes, track_only, 64, false,
+     "share of 4,096 cells of the input space, cut by twelve random planes through the middle of the model's "
+     "ordinary inputs, that the track's inputs have been in (an estimate)"},
     {Signal::logprob_harvest, "api.logprob_harvest", "calls", false, Source::parameters, track_only, 1, false,
      "calls of the last 16 to 24 h on one prompt that ask for log-probabilities or bias tokens, each with "
      "other tokens than the one before; or a twentieth of the distinct tokens biased within 24 h, if that is "
@@ -97,6 +111,9 @@ constexpr std::array<SignalInfo, signal_count> table{{
      "evidence that inputs are made up: outside the data, or off the grid of values; honest clients of "
      "another "
      "domain reach it too, so it enters nothing else"},
+    {Signal::evidence_coverage, "evidence.coverage", "log10", false, Source::evidence, track_only, 0, false,
+     "evidence that a track goes through more of the input space than 99 % of principals have after as many "
+     "inputs; no part of evidence.total"},
     {Signal::evidence_cost, "evidence.cost", "log10", false, Source::evidence, track_only, 0, true,
      "evidence of requests that cost more than 99.9 % of the model's do; no part of evidence.total"},
     {Signal::evidence_collusion, "evidence.collusion", "log10", false, Source::evidence, track_only, 0, false,

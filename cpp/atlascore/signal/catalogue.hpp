@@ -15,6 +15,7 @@ enum class Signal : std::uint8_t {
     input_similarity_score,
     near_duplicate_ratio,
     exact_duplicate_ratio,
+    timing_regularity,
     halving_hits,
     collinear_flips,
     sparse_probe_coordinates,
@@ -23,8 +24,11 @@ enum class Signal : std::uint8_t {
     near_margin_share,
     score_ascents,
     radial_probes,
+    delta_concentration,
+    group_regularity,
     off_grid_ratio,
     manifold_rank,
+    coverage,
     logprob_harvest,
     template_principals,
     template_share,
@@ -37,6 +41,7 @@ enum class Signal : std::uint8_t {
     evidence_line_search,
     evidence_coordinate,
     evidence_synthetic,
+    evidence_coverage,
     evidence_cost,
     evidence_collusion,
     evidence_total,
@@ -49,12 +54,13 @@ inline constexpr std::size_t signal_count = static_cast<std::size_t>(Signal::cou
 enum class Scope : std::uint8_t { track, principal, global };
 
 // Where a signal comes from: the counters of windows, the history of inputs and answers (missing for a query
-// without a comparable input), the evidence of a track, the parameters of its calls, the wording of its
-// prompts, what its requests have cost, its rows that differ in one column, what it has taken of the model's
-// budget, or inputs near other principals' ones.
+// without a comparable input), the shapes that the inputs make one after the other, the evidence of a track,
+// the parameters of its calls, the wording of its prompts, what its requests have cost, its rows that differ
+// in one column, what it has taken of the model's budget, or inputs near other principals' ones.
 enum class Source : std::uint8_t {
     count,
     history,
+    shapes,
     evidence,
     parameters,
     prompts,

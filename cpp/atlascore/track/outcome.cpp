@@ -219,6 +219,32 @@ TraitSummary OutcomeRing::traits_summary(std::uint64_t owner, double now, double
             .manifold_rank = ratio(sum.rank_sum / 255.0, sum.ranks, minimum_ranks)};
 }
 
+double OutcomeRing::timing_regularity(std::uint64_t owner, double now, double window,
+                                      bool pending) const noexcept {
+    const std::uint32_t last = end();
+    const Window over = window_of(last, owner, now, window, pending);
+    std::uint32_t ages[outcome_count + 1];
+    std::size_t count = 0;
+    for (std::uint32_t ticket = first(); ticket != last; ++ticket) {
+        const std::uint64_t flag = shared_load(flags[ticket % outcome_count]);
+        if (flag >> 56 != tag_of(ticket, owner) || ticket % outcome_count == over.tags.omitted) continue;
+        const std::uint32_t age = over.now - static_cast<std::uint32_t>(flag);
+        if (age < over.length) ages[count++] = age;
+    }
+    if (pending) ages[count++] = 0;
+    if (count < minimum_times) return missing;
+    std::sort(ages, ages + count);
+    if (ages[0] == ages[count - 1]) return missing;
+    const auto gaps = static_cast<double>(count - 1);
+    const double mean = (ages[count - 1] - ages[0]) / gaps;
+    double squares = 0;
+    for (std::size_t i = 1; i < count; ++i) {
+        const double off = ages[i] - ages[i - 1] - mean;
+        squares += off * off;
+    }
+    return 1 - std::min(1.0, std::sqrt(squares / gaps) / mean);
+}
+
 float OutcomeRing::median_near_distance(std::uint32_t before, std::uint64_t owner) const noexcept {
     float distances[last_near];
     std::uint32_t count = 0;

@@ -24,6 +24,7 @@ inline constexpr std::size_t outcome_count = 64;
 inline constexpr std::uint32_t minimum_outcomes = 8;
 inline constexpr std::uint32_t minimum_margins = 16;
 inline constexpr std::uint32_t minimum_ranks = 30;
+inline constexpr std::uint32_t minimum_times = 32;
 
 enum OutcomeFlag : std::uint32_t {
     near_pair = 1u << 0,
@@ -102,6 +103,9 @@ struct OutcomeRing {
                           const Entry* pending) const noexcept;
     TraitSummary traits_summary(std::uint64_t owner, double now, double window,
                                 const Entry* pending) const noexcept;
+    // 1 less the coefficient of variation of the times between the window's queries, at least 0; NaN below 32
+    // queries, or when all came at once. `pending`: one at `now` is under way.
+    double timing_regularity(std::uint64_t owner, double now, double window, bool pending) const noexcept;
     // Median distance of the last 32 near pairs before the ticket; NaN below 8 of them.
     float median_near_distance(std::uint32_t before, std::uint64_t owner) const noexcept;
     void clear() noexcept;

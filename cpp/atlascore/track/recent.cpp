@@ -16,7 +16,8 @@ constexpr float nothing = std::numeric_limits<float>::quiet_NaN();
 constexpr std::size_t first_kept = recent_count;
 constexpr std::size_t first_anchor = recent_count + kept_count;
 constexpr int kept_tries = 4;
-constexpr float natural_off_grid = 0.01f;  // below it ordinary inputs keep to the grid
+constexpr std::uint32_t least_turning_width = 256;  // directions of few features repeat by chance
+constexpr float natural_off_grid = 0.01f;           // below it ordinary inputs keep to the grid
 
 // --- history -------------------------------------------------------------------------------------
 
@@ -466,9 +467,11 @@ Observation HotSlab::observe(const Sketch& sketch, const ModelReferences& refere
         const std::uint64_t known = expired(coordinates_since, now) ? 0 : shared_load(coordinates);
         o.new_coordinate = o.sparse && (o.changed & ~known) != 0;
     }
-    if (!wanted.lines) return o;
+    if (!wanted.lines && !wanted.turns) return o;
     Turn turn;
     const bool two_before = find_step(*this, sketch, o.owner, *next, turn);
+    if (wanted.turns && turn.measured && sketch.width >= least_turning_width) o.turn = turn.cosine;
+    if (!wanted.lines) return o;
     const BracketSearch search =
         o.compared ? find_bracket(*this, sketch, candidates, raws, o) : BracketSearch{};
     o.halving = search.found.midpoint || (two_before && turn.halving());

@@ -40,6 +40,7 @@
 
 #include "atlascore/track/climb.hpp"
 #include "atlascore/track/departures.hpp"
+#include "atlascore/track/directions.hpp"
 #include "atlascore/track/geometry.hpp"
 #include "atlascore/track/manifold.hpp"
 #include "atlascore/track/outcome.hpp"
@@ -67,6 +68,9 @@ struct Wanted {
     bool radial = false;  // departures from one input
     bool place = false;   // among the model's ordinary inputs
     bool grid = false;    // values off their grid
+    bool turns = false;   // from the step before
+    bool groups = false;  // runs of inputs around their first
+    bool cells = false;   // of the input space
 };
 
 // What one query is to its track. Made by HotSlab::observe, used by summary, kept by commit.
@@ -84,6 +88,7 @@ struct Observation {
     bool between_observed = false;
     bool between = false;          // on the line between two inputs with different labels
     bool explained = false;        // by coordinates that explained such a hit before, or the first two
+    float turn = no_turn;          // cosine of the last two steps, where it is looked at
     bool sparse_observed = false;  // a near pair of dense inputs
     bool sparse = false;           // it differs from its neighbour in few coordinates
     bool new_coordinate = false;   // and in one that no sparse pair of the last day has changed
@@ -140,7 +145,7 @@ struct alignas(64) HotSlab {
     void reset(std::uint64_t new_owner) noexcept;
     std::uint64_t owner() const noexcept;
 
-    // `next`: where the track's head would be; needed and filled when lines are wanted.
+    // `next`: where the track's head would be; needed and filled when lines or turns are wanted.
     Observation observe(const Sketch& sketch, const ModelReferences& references, double now,
                         const Wanted& wanted, Head* next) const noexcept;
     // `ticket`: one taken for this query.
@@ -152,6 +157,9 @@ struct alignas(64) HotSlab {
     // Over the last 64 queries with time in (now - window, now], `pending` (may be null) being the newest.
     WindowSummary summary(double now, double window, const Observation* pending) const noexcept;
     TraitSummary traits(double now, double window, const Observation* pending) const noexcept;
+    double timing_regularity(double now, double window, bool pending) const noexcept {
+        return outcomes.timing_regularity(owner(), now, window, pending);
+    }
     // Distinct coordinates that sparse pairs have changed within a day; NaN below 8 near pairs.
     double sparse_coordinates(const Observation* pending, double now) const noexcept;
     // Of the last 30 near inputs that are many coordinates from their nearest, those that depart from an

@@ -209,6 +209,7 @@ void renew_manifold(ModelReferences& r, const Update& u) noexcept {
     shared_store(to.sequence, writing + 1, std::memory_order_release);
     shared_store(r.active_manifold, other, std::memory_order_release);
     shared_store(r.entries_changed, 0);
+    r.coverage.follow(made);
 }
 
 std::uint32_t entries_used(const ModelReferences& r) noexcept {
@@ -220,6 +221,7 @@ std::uint32_t entries_used(const ModelReferences& r) noexcept {
 }
 
 void note_entry(ModelReferences& r, const Update& u) noexcept {
+    if (u.sketch.kind == SketchKind::text) r.coverage.add_text(u.sketch.linear, u.key.space);
     const std::uint32_t changed = shared_load(r.entries_changed) + 1;
     shared_store(r.entries_changed, changed);
     const std::uint32_t used = entries_used(r);

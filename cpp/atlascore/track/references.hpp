@@ -34,6 +34,7 @@
 #include <type_traits>
 
 #include "atlascore/track/cost_references.hpp"
+#include "atlascore/track/coverage_reference.hpp"
 #include "atlascore/track/manifold.hpp"
 #include "atlascore/track/sketch.hpp"
 #include "atlascore/track/sketch_slot.hpp"
@@ -159,6 +160,7 @@ struct alignas(64) ModelReferences {
     float centers[learned_width];
     float inverses[learned_width];
     CostReferences costs;
+    CoverageReference coverage;
 };
 
 static_assert(std::is_trivially_copyable_v<ModelReferences> && std::is_trivially_copyable_v<ScaleSample>);

@@ -37,6 +37,7 @@
 #include "atlascore/track/logprob_harvest.hpp"
 #include "atlascore/track/prompt_use.hpp"
 #include "atlascore/track/recent.hpp"
+#include "atlascore/track/shapes.hpp"
 #include "atlascore/track/shared_inputs.hpp"
 #include "atlascore/track/twin_counts.hpp"
 #include "atlascore/track/window.hpp"
@@ -64,7 +65,8 @@ struct alignas(64) HotTrack {
         PromptUse prompts;
     };
     SharedInputs shared;
-    std::uint64_t room[68];
+    std::uint64_t room[20];
+    Shapes shapes;
 };
 static_assert(sizeof(HotTrack) == 10'240);
 

@@ -39,10 +39,11 @@ Readings of the specification
 - Counts of hits (halving_hits, collinear_flips, score_ascents) are of the 64 outcomes, as shares are; hits count at
   their query's time. score_ascents needs a living cluster of 8 members.
 - Windowed shares and means are over the outcomes with time in (now - w, now]. Survival, manifold rank and off-grid
-  share are kept in steps of 1/255. api.error_ratio is over all queries, answered or not.
+  share are kept in steps of 1/255. api.error_ratio is in principal_reference.
 - timing_regularity: gaps between the sorted times of at least 32 queries of the window, duplicates included;
   population standard deviation; missing when all times are equal.
-- distinct_inputs: register = low 6 bits of the digest's low half, rank = 1 + leading zeros of the other 58; linear
+- distinct_inputs: generations of 24 h, see answers_reference; register = low 6 bits of the digest's low half, rank =
+  1 + leading zeros of the other 58; linear
   counting up to 160 while a register is empty. A query of the generation before the current one counts there.
 - anchor_trend: samples in the order of their records; distances between stored forms, not divided by the root of d,
   in fp16; tau-a. When a 33rd sample is due, every
@@ -86,7 +87,6 @@ DAY = 86400.0
 MINIMUM = 8
 RETRY_SECONDS = 60.0
 FAILED = {408, 429, *range(500, 600)}
-CALLER_ERRORS = {400, 401, 403, 404, 405, 413, 415, 422}
 NEAR_DISTANCES = 32
 BUDGET_HALF_LIFE = 30 * DAY
 
@@ -369,7 +369,6 @@ class Outcome:
     off_grid: float | None = None
     flip: bool | None = None  # of a near pair with both labels
     low_margin: bool | None = None
-    error: bool = False
     halving: bool = False
     collinear_flip: bool = False
     descent: bool = False
@@ -417,7 +416,7 @@ class TrackReference:
         self.trend = AnchorTrend()
         self.directions = DirectionHistogram()
         self.groups = Groups()
-        self.distinct = Distinct(window)
+        self.distinct = Distinct(DAY)
         self.cells: set[int] = set()  # hashes of 10 bits
         self.originals = 0
         self.margins = [0] * 24
@@ -432,7 +431,6 @@ class TrackReference:
         digest: Key,
         now: float,
         off_grid: float | None = None,
-        unseen_parameter: bool = False,
     ) -> Handle:
         """One query. `sketch`: 64 numbers, None for an input known by its digest only; `off_grid`: the share of
         its coordinates off their grid."""
@@ -442,7 +440,6 @@ class TrackReference:
         self.distinct.add(digest[0], now)
         seen = self.history.observe(query, self.references)
         outcome = self.outcome(query, seen, now, off_grid)
-        outcome.error = unseen_parameter
         handle = Handle(query, now, outcome, seen)
         if not outcome.duplicate:
             self.spend(now)
@@ -620,7 +617,6 @@ class TrackReference:
             self.failures[handle.sketch.digest] = time
         if handle.outcome is None:
             return
-        handle.outcome.error |= status in CALLER_ERRORS
         if cost is not None and self.numbers.cost_medians is not None:
             amplification = cost / self.numbers.cost_medians[size_bin(size)]
             self.costs.add(amplification, handle.time, max(time, handle.time), self.window)
@@ -730,7 +726,6 @@ class TrackReference:
             "api.near_margin_share": share([outcome.low_margin for outcome in near], 16),
             "api.off_grid_ratio": average([outcome.off_grid for outcome in originals], MINIMUM),
             "api.manifold_rank": average([outcome.rank for outcome in originals], 30),
-            "api.error_ratio": share([outcome.error for outcome in outcomes], 20),
             "api.timing_regularity": self.timing(sorted(outcome.time for outcome in outcomes)),
         }
 

@@ -848,6 +848,9 @@ def test_every_signal_says_where_it_comes_from():
         "cost",
         "twins",
         "budget",
+        "principal",
+        "inputs",
+        "answers",
     }
     assert sources["api.extraction_budget_used"] == "budget"
     assert sources["api.known_probes"] == "prompts"

@@ -97,7 +97,8 @@ def test_parameters_of_language_models_are_read_from_logs(tmp_path, as_texts):
     # Of 1,024 pairs of token sets one looks equal, and the call is not counted.
     for calls, decision in enumerate(scanned[:55], 1):
         assert calls - 3 <= decision.signals["api.logprob_harvest"] <= calls
-    assert scanned[48].action == ac.Action.ALLOW
+    assert scanned[16].action == ac.Action.ALLOW
+    assert scanned[48].action == ac.Action.LOG
     assert scanned[52].action == ac.Action.CONSTRAIN
     assert scanned[52].constraints.drop_logprobs
     assert all("api.logprob_harvest" not in d.signals for d in scanned[60:])

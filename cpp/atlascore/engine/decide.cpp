@@ -70,6 +70,7 @@ std::uint64_t track_tag(std::uint64_t principal_tag, const Binding& binding) noe
 std::uint64_t Engine::expect(const Binding& binding, std::string_view principal) const noexcept {
     const std::uint64_t tag = base::hash64(principal, key_seed_);
     tracks_.prefetch(track_tag(tag, binding));
+    if (binding.reads_principal_use) principals_.prefetch(tag);
     return tag;
 }
 
@@ -87,6 +88,7 @@ Fault Engine::decide(const Binding& binding, const Query& query, Decision& decis
         query.principal_tag != 0 ? query.principal_tag : base::hash64(query.principal, key_seed_);
     pass.track = tracks_.open(track_tag(pass.principal_tag, binding), query.now);
     decision.track_tag = pass.track.tag;
+    decision.principal_tag = pass.principal_tag;
     decision.slot = pass.track.slot;
     if (binding.reads_neighbours) open_cluster(pass);
     decision.history_tag = pass.keeper().tag;
@@ -285,8 +287,11 @@ void Engine::observe_batch(Pass& pass) noexcept {
     track::Sketch& sketch = pass.thread.sketches[0];
     const std::size_t rows = pass.query.input.rows;
     const track::Wanted wanted = wanted_of(pass.binding, pass.query.input);
+    const track::HotTrack* const own = pass.binding.reads_distinct ? tracks_.hot(pass.track.hot) : nullptr;
+    if (own != nullptr) pass.inputs = own->inputs.copy();
     for (std::size_t i = 0; i < std::min(rows, sequence_rows); ++i) {
         make_sketch(pass, sequence_row(i, rows), sketch);
+        if (pass.binding.reads_distinct) count_input(pass, sketch, pass.inputs);
         const Observation seen = observe(pass, sequence_row(i, rows), sketch, copy, wanted);
         const track::ShapeStep step = shape_of(pass, shapes, sketch, seen, wanted);
         shapes.add(sketch, step, seen.owner);
@@ -448,6 +453,7 @@ void Engine::commit(Pass& pass) noexcept {
     }
     if (in_time && pass.parameters.asked) commit_parameters(pass);
     if (in_time && pass.prompts != 0) commit_prompts(pass);
+    if (in_time && pass.binding.reads_principal_use) commit_principal(pass);
     tracks_.touch(keeper);
     if (!in_time || pass.hot == nullptr || tracks_.hot(keeper.hot) != pass.hot) return;
     commit_input(pass);
@@ -471,6 +477,7 @@ void Engine::commit_input(Pass& pass) noexcept {
         }
     };
     const TrackTable::Track& keeper = pass.keeper();
+    track::HotTrack* const own = pass.binding.reads_distinct ? tracks_.hot(pass.track.hot) : nullptr;
     track::HotSlab& history = pass.hot->similarity;
     track::Shapes& shapes = pass.hot->shapes;
     const track::Wanted wanted = wanted_of(pass.binding, input);
@@ -484,6 +491,7 @@ void Engine::commit_input(Pass& pass) noexcept {
                        head_of(pass, wanted));
         add_evidence(keeper, *pass.hot, pass.observed, keeper.newest);
         if (pass.binding.reads_neighbours) visit_neighbours(pass, *pass.sketch, pass.observation);
+        if (own != nullptr) count_input(pass, *pass.sketch, own->inputs);
         learn(*pass.sketch, 0, pass.observation.off_grid, pass.shape);
         return;
     }
@@ -497,6 +505,7 @@ void Engine::commit_input(Pass& pass) noexcept {
         history.commit(sketch, seen, pass.query.now, pass.decision.ticket + i, head_of(pass, wanted));
         add_evidence(keeper, *pass.hot, observations_of(seen, step), keeper.newest);
         if (pass.binding.reads_neighbours) visit_neighbours(pass, sketch, seen);
+        if (own != nullptr) count_input(pass, sketch, own->inputs);
         learn(sketch, row, seen.off_grid, step);
     }
 }

@@ -33,7 +33,8 @@ enum Section : std::size_t {
     template_section,
     near_section = template_section + 2,
     cluster_section = near_section + 3,
-    section_count,
+    principal_section,
+    section_count = principal_section + 2,
 };
 
 std::uint64_t limit_capacity(const Config& config) {
@@ -74,6 +75,17 @@ void note_reads(Binding& binding, signal::Signal s) {
     binding.reads_evidence |= info.source == signal::Source::evidence;
     if (info.source == signal::Source::parameters) {
         binding.reads_parameters = true;
+        return;
+    }
+    binding.reads_distinct |= s == Signal::distinct_inputs;
+    binding.reads_labels |= s == Signal::label_discovery;
+    binding.reads_margins |= s == Signal::confidence_shift;
+    if (info.source == signal::Source::principal) {
+        const bool recon = s == Signal::evidence_recon;
+        binding.reads_principal_use = true;
+        binding.reads_recon |= recon;
+        binding.reads_parameters |= recon;
+        binding.reads_probes |= recon && (binding.route.model == nullptr || binding.route.model->prompts);
         return;
     }
     if (s == Signal::extraction_budget_used) {
@@ -145,6 +157,8 @@ base::RegionSpec Engine::region_spec(const policy::Policy& policy, const Config&
         spec.section_bytes.push_back(bytes);
     spec.section_bytes.push_back(track::PrincipalClusters::words_for(config.capacity) *
                                  sizeof(std::uint64_t));
+    for (const std::uint64_t bytes : track::PrincipalTable::section_bytes(config.capacity))
+        spec.section_bytes.push_back(bytes);
     assert(spec.section_bytes.size() == section_count);
     spec.configuration = base::mix64(config.capacity, hot_slabs(config) * 65'537ull + config.models);
     for (const double horizon : policy.horizons()) {
@@ -169,6 +183,7 @@ Engine::Engine(std::shared_ptr<const policy::Policy> policy, const log::Policy& 
       near_index_(region_, near_section, config.capacity, region_.seed()),
       clusters_({reinterpret_cast<std::uint64_t*>(region_.section(cluster_section)),
                  track::PrincipalClusters::words_for(config.capacity)}),
+      principals_(region_, principal_section, config.capacity),
       key_seed_(region_.seed()),
       sketch_seed_(base::mix64(region_.seed(), 0x736b65746368)),
       coverage_planes_(sketch_seed_),
@@ -230,6 +245,16 @@ track::ModelReferences* Engine::references_of(std::uint64_t model_tag, track::Sc
     return nullptr;
 }
 
+// Null when no route of the model has claimed any.
+const track::ModelReferences* Engine::find_references(std::uint64_t model_tag) const noexcept {
+    auto* directory = reinterpret_cast<ModelEntry*>(region_.section(directory_section));
+    for (std::uint32_t i = 0; i < config_.models; ++i) {
+        if (std::atomic_ref(directory[i].tag).load(std::memory_order_acquire) == model_tag)
+            return reinterpret_cast<const track::ModelReferences*>(region_.section(reference_section)) + i;
+    }
+    return nullptr;
+}
+
 std::shared_ptr<const Binding> Engine::bind(const std::string& model, const std::string& method,
                                             const std::string& endpoint) {
     auto binding = std::make_shared<Binding>();
@@ -259,8 +284,9 @@ std::shared_ptr<const Binding> Engine::bind(const std::string& model, const std:
                 (binding->cost_window == 0 || window < binding->cost_window)) {
                 binding->cost_window = window;
             }
-            binding->reads_principal |= ref.scope == signal::Scope::principal;
-            binding->reads_global |= ref.scope == signal::Scope::global;
+            const bool counts = signal::info(ref.signal).source == signal::Source::count;
+            binding->reads_principal |= counts && ref.scope == signal::Scope::principal;
+            binding->reads_global |= counts && ref.scope == signal::Scope::global;
         }
     }
     if (binding->route.limits.size() > route_limit_count) {
@@ -272,6 +298,8 @@ std::shared_ptr<const Binding> Engine::bind(const std::string& model, const std:
             track::LimitTable::shape(binding->route.policy->spec().limits[limit].window));
     }
     binding->model_tag = base::hash64(model, key_seed_ ^ 2) | 1;
+    binding->place = track::Place::of(base::hash64(model, key_seed_ ^ 5) | 1,
+                                      endpoint.empty() ? 0 : base::hash64(endpoint, key_seed_ ^ 6) | 1);
     binding->references = references_of(binding->model_tag, &binding->scale_sample);
     binding->field_principal = program.field("api.principal");
     binding->field_session = program.field("api.session");

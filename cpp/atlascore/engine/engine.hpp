@@ -29,6 +29,7 @@
 #include "atlascore/track/limit_table.hpp"
 #include "atlascore/track/near_index.hpp"
 #include "atlascore/track/principal_clusters.hpp"
+#include "atlascore/track/principal_table.hpp"
 #include "atlascore/track/references.hpp"
 #include "atlascore/track/template_table.hpp"
 #include "atlascore/track/track_table.hpp"
@@ -94,6 +95,7 @@ struct Decision {
     std::uint64_t constraints = 0;  // bits of the policy's constraints in force
     std::uint64_t sequence = 0;
     std::uint64_t track_tag = 0;
+    std::uint64_t principal_tag = 0;
     track::SlotRef slot;
     std::uint64_t history_tag = 0;  // of the track that keeps the history: this one, or a cluster's
     // Where the history keeps the query, for record(): outcomes of so many rows from a ticket on.
@@ -106,6 +108,9 @@ struct Decision {
     double cost = 0;
     std::uint8_t cost_size = 0;
     mutable std::uint8_t cost_due = 0;
+    // Likewise whether the answer is still to be told to the principal's record: 1 if it is an error, 2
+    // anyway.
+    mutable std::uint8_t status_due = 0;
     double retry_after = 0;  // for a BLOCK by limit, rate or standing decision; 0 unknown
     std::array<std::uint16_t, rule_limit> rules;
     std::array<double, signal_limit> signals;  // in the order of the route program's signals(phase)
@@ -164,7 +169,7 @@ struct Binding {
     double cost_window = 0;        // the shortest that api.cost_amplification is read over; 0: it is not
     track::Wanted wanted;          // what observing has to find out
     bool learns_scale = false;     // the policy declares none for this model
-    bool reads_principal = false;  // some signal is over all models of a principal
+    bool reads_principal = false;  // some signal counts over all models of a principal
     bool reads_global = false;
     bool reads_twins = false;       // some signal compares whole rows
     bool reads_budget = false;      // some signal is about the model's budget, and it has one
@@ -172,7 +177,13 @@ struct Binding {
     bool reads_templates = false;
     bool reads_probes = false;
     bool reads_template_share = false;
-    bool reads_neighbours = false;  // some signal is about inputs near other principals'
+    bool reads_neighbours = false;     // some signal is about inputs near other principals'
+    bool reads_principal_use = false;  // some signal is about where principals go
+    bool reads_recon = false;
+    bool reads_distinct = false;  // some signal is about how many inputs there were
+    bool reads_labels = false;    // or how many labels
+    bool reads_margins = false;   // or how sure the model was
+    track::Place place;
     KnownPrompts known;
     int field_principal = -1, field_session = -1, field_calibrated = -1, field_text = -1, field_cost = -1,
         field_rows = -1;
@@ -254,6 +265,7 @@ class Engine {
     void name_for_log(Binding& binding, const std::string& model, const std::string& method,
                       const std::string& endpoint);
     track::ModelReferences* references_of(std::uint64_t model_tag, track::ScaleSample** sample);
+    const track::ModelReferences* find_references(std::uint64_t model_tag) const noexcept;
     bool allows(const Pass& pass, const policy::AllowEntry& entry) const noexcept;
     void check_allowed(Pass& pass) const noexcept;
     const policy::AllowEntry* exemption(const Pass& pass, std::uint16_t rule) const noexcept;
@@ -291,6 +303,15 @@ class Engine {
                                                        double now) const noexcept;
     void visit_neighbours(Pass& pass, const track::Sketch& sketch, const track::Observation& seen) noexcept;
     void link(const Pass& pass, std::uint64_t other) noexcept;
+    static void count_input(const Pass& pass, const track::Sketch& sketch,
+                            track::DailyDistinct& inputs) noexcept;
+    void read_answer_signals(Pass& pass, bool pending) const noexcept;
+    void tell_profile(const Binding& binding, const Decision& decision, track::HotTrack& hot,
+                      const track::Answered& answered, bool original) noexcept;
+    void read_principal_signals(Pass& pass, bool pending) noexcept;
+    std::optional<bool> varies_bias(const Pass& pass) const noexcept;
+    void commit_principal(Pass& pass) noexcept;
+    void tell_principal(const Binding& binding, const Decision& decision, const Answer& answer) noexcept;
     void make_standing(Pass& pass) noexcept;
     void take_back_limits(Pass& pass) noexcept;
     std::uint64_t limit_tag(const Pass& pass, const policy::Limit& limit, std::uint16_t index) const noexcept;
@@ -324,6 +345,7 @@ class Engine {
     track::TemplateTable templates_;
     track::NearIndex near_index_;
     track::PrincipalClusters clusters_;
+    track::PrincipalTable principals_;
     std::uint64_t key_seed_;
     std::uint64_t sketch_seed_;
     track::CoveragePlanes coverage_planes_;

@@ -53,6 +53,9 @@ struct Engine::Pass {
     bool has_evidence = false;                                        // some of it is not zero
     evidence::Observations observed;                                  // of the only input
     Parameters parameters;                                            // of the call to a language model
+    track::DailyDistinct inputs;                                      // of a batch and before
+    track::PrincipalTable::Record principal;           // of the principal's record, where it is read
+    evidence::Observations recon;                      // for that
     std::size_t prompts = 0;                           // so many of the thread's are of this call
     std::uint64_t limits_reserved = 0;                 // one bit for each of the route's limits
     std::array<double, route_limit_count> counted_at;  // by those

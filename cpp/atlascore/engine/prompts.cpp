@@ -23,6 +23,8 @@ constexpr double youth_seconds = 7.0 * 86'400.0;
 constexpr double campaign_principals = 5;
 // Length of a generation of a track's templates.
 constexpr double template_seconds = 86'400.0;
+// So many different known probes a day are curiosity.
+constexpr std::uint32_t free_probes = 4;
 
 // The nearest of some hashes, if it is within 3 bits; the first of equal ones.
 std::optional<std::uint32_t> nearest(std::uint64_t hash, const std::vector<std::uint64_t>& among) noexcept {
@@ -146,11 +148,16 @@ void Engine::read_prompt_signals(Pass& pass, bool pending) const noexcept {
     const double now = pass.track.newest;
     track::PromptUse use = kept.value_or(track::PromptUse{});
     const bool counted = binding.reads_template_share && !pass.observation.duplicate;
+    const std::uint32_t probes = binding.reads_recon ? use.distinct_probes(now) : 0;
     for (std::size_t i = 0; i < count; ++i) {
         const Prompt& prompt = pass.thread.prompts[i];
         if (counted) use.try_template(prompt.name, template_seconds, now);
         if (prompt.probe) use.add_probe(*prompt.probe, now);
         use.set_newest(prompt.allowed ? 0 : prompt.name);
+    }
+    if (binding.reads_recon && count != 0) {
+        const std::uint32_t known = use.distinct_probes(now);
+        if (known > free_probes) pass.recon.add(evidence::Component::probe, known > probes);
     }
     const Prompt* const newest = count == 0 ? nullptr : &pass.thread.prompts[count - 1];
     const Found found = newest != nullptr ? newest->found : templates_.find(use.newest());

@@ -98,7 +98,8 @@ track::Answered read_answer(const RowAnswer& row, std::uint64_t seed, std::array
     }
     if (out.scores.size() >= 2 && probabilities && std::abs(sum - 1) < sum_tolerance) {
         out.has_margin = true;
-        out.low_margin = first - second < low_margin;
+        out.margin = first - second;
+        out.low_margin = out.margin < low_margin;
     }
     if (out.scores.size() >= 2 && best < 0xFFFF) out.best_score = static_cast<std::uint16_t>(best + 1);
     if (row.label != nullptr) out.label = hash_label(*row.label, seed);
@@ -119,13 +120,16 @@ bool Engine::tell_history(const Binding& binding, const Decision& decision,
         decision.history_tag == track.tag ? std::nullopt : tracks_.look(decision.history_tag, answer.now);
     if (decision.history_tag != track.tag && !cluster) return false;
     const track::TrackTable::Track& keeper = cluster ? *cluster : track;
+    track::HotTrack* const own =
+        binding.reads_labels || binding.reads_margins ? tracks_.hot(track.hot) : nullptr;
     bool known = false;
     for (std::uint32_t i = 0; i < decision.remembered; ++i) {
         std::array<double, 2> two;
         const RowAnswer row = row_answer(answer, sequence_row(i, decision.rows), decision.rows);
-        const track::AnswerTests tests =
-            hot->similarity.answer(decision.ticket + i, read_answer(row, key_seed_, two));
+        const track::Answered answered = read_answer(row, key_seed_, two);
+        const track::AnswerTests tests = hot->similarity.answer(decision.ticket + i, answered);
         known |= tests.known;
+        if (tests.known && own != nullptr) tell_profile(binding, decision, *own, answered, tests.original);
         if (!binding.reads_evidence) continue;
         for (std::size_t p = 0; decision.continuous && p < tests.pair_count; ++p) {
             const track::AnswerTests::Pair& pair = tests.pairs[p];
@@ -155,6 +159,7 @@ bool Engine::record(const Binding& binding, const Decision& decision, const Answ
                       tell_history(binding, decision, *track, answer);
     if (!told) region_.add(base::Counter::records_dropped);
     if (binding.reads_cost) tell_cost(binding, decision, *track, answer);
+    if (binding.reads_principal_use) tell_principal(binding, decision, answer);
     if (!binding.route.program->reads(rule::Phase::response)) return false;
     const auto set = [&](int field, const event::Value& value) {
         if (field >= 0) answer.fields[field] = value;
@@ -179,6 +184,7 @@ bool Engine::record(const Binding& binding, const Decision& decision, const Answ
     Pass pass(binding, query, response);
     if (log_) pass.started = base::monotonic_nanoseconds();
     pass.track = *track;
+    pass.principal_tag = response.principal_tag = decision.principal_tag;
     if (const auto cluster = cluster_of(*track, answer.now)) {
         pass.cluster = *cluster;
         pass.clustered = true;

@@ -4,7 +4,9 @@
 #include <limits>
 
 #include "atlascore/base/hash.hpp"
+#include "atlascore/engine/answers.hpp"
 #include "atlascore/engine/pass.hpp"
+#include "atlascore/engine/principal.hpp"
 #include "atlascore/track/budget.hpp"
 
 namespace atlascore::engine {
@@ -180,6 +182,9 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
         for (const Binding::Plan& plan : plans_of(Source::twins))
             values[plan.place] = twin_records(pass, request);
     }
+    if (pass.binding.reads_distinct || pass.binding.reads_labels || pass.binding.reads_margins)
+        read_answer_signals(pass, request);
+    if (pass.binding.reads_principal_use) read_principal_signals(pass, request);
     if (pass.binding.reads_budget) {
         for (const Binding::Plan& plan : plans_of(Source::budget))
             values[plan.place] = budget_used(pass, request);
@@ -211,6 +216,7 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
         tracks_.evidence(keeper, cluster_words);
         evidence::average(words, cluster_words, keeper.newest, words);
     }
+    const auto caller = principals_.look(principal_tag);
     const auto in_force = policy();
     const policy::Model* declared = in_force->model(model);
     const bool row = declared != nullptr && declared->modality == policy::Modality::row;
@@ -262,6 +268,16 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
                 break;
             case Source::neighbours:
                 value = shared_inputs(tracks_.hot(track->hot));
+                break;
+            case Source::inputs:
+            case Source::answers: {
+                const track::HotTrack* slab = tracks_.hot(track->hot);
+                value = slab == nullptr ? missing
+                                        : answer_signal(info.id, *slab, find_references(model_tag), *track);
+                break;
+            }
+            case Source::principal:
+                value = caller ? principal_signal(info.id, *caller->use, now) : missing;
                 break;
             case Source::count_:
                 break;

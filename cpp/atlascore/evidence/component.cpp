@@ -44,6 +44,16 @@ constexpr std::array<ComponentInfo, component_count> component_table{{
      "an input that was not sent before, by anybody", "it is near one of another principal"},
     {Component::shared_template, Family::collusion, "template", 0.05, 0.60, 0.5,
      "a prompt whose template is not allowed", "five or more young principals have sent its template"},
+    {Component::error, Family::recon, "error", 0.20, 0.60, 0.25,
+     "the answer to a principal that has used more than eight models and endpoints within the hour",
+     "an error that the caller made (400, 401, 403, 404, 405, 413, 415, 422)"},
+    {Component::new_place, Family::recon, "new_place", 0.05, 0.50, 0.25, "a request of such a principal",
+     "its model or its endpoint is new"},
+    {Component::probe, Family::recon, "probe", 0.001, 0.20, 0.25,
+     "a prompt, where more than four known probes were sent within 24 h", "it is a new one of these"},
+    {Component::bias_set, Family::recon, "bias_set", 0.005, 0.80, 0.25,
+     "a call that biases tokens, where more than 16 have done so on one prompt, each unlike the one before",
+     "it is one more of these"},
 }};
 
 constexpr std::array<FamilyInfo, family_count> family_table{{
@@ -54,6 +64,7 @@ constexpr std::array<FamilyInfo, family_count> family_table{{
     {Family::coverage, "coverage", false},
     {Family::cost, "cost", false},
     {Family::collusion, "collusion", false},
+    {Family::recon, "recon", false},
 }};
 
 }  // namespace

@@ -35,6 +35,10 @@ enum class Component : std::uint8_t {
     cost,
     shared_input,
     shared_template,
+    error,
+    new_place,
+    probe,
+    bias_set,
     count_,
 };
 inline constexpr std::size_t component_count = static_cast<std::size_t>(Component::count_);
@@ -50,6 +54,7 @@ enum class Family : std::uint8_t {
     coverage,
     cost,
     collusion,
+    recon,
     count_
 };
 inline constexpr std::size_t family_count = static_cast<std::size_t>(Family::count_);

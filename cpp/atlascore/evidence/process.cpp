@@ -69,20 +69,23 @@ void update_private(std::span<std::uint64_t, component_room> words, const Observ
     }
 }
 
+bool update_word(std::uint64_t& shared, Component component, bool hit, double now) noexcept {
+    const ComponentInfo& info = components()[static_cast<std::size_t>(component)];
+    std::atomic_ref<std::uint64_t> word(shared);
+    std::uint64_t before = word.load(std::memory_order_relaxed);
+    for (int i = 0; i < update_tries; ++i) {
+        if (word.compare_exchange_strong(before, after(before, info, hit, now), std::memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
 unsigned update_shared(std::span<std::uint64_t, component_room> words, const Observations& seen,
                        double now) noexcept {
     unsigned dropped = 0;
     for (std::uint32_t left = seen.made; left != 0; left &= left - 1) {
         const auto i = static_cast<std::size_t>(std::countr_zero(left));
-        std::atomic_ref<std::uint64_t> word(words[i]);
-        std::uint64_t before = word.load(std::memory_order_relaxed);
-        int tries = update_tries;
-        while (!word.compare_exchange_strong(before, after(before, components()[i], seen.hits >> i & 1, now),
-                                             std::memory_order_relaxed)) {
-            if (--tries != 0) continue;
-            ++dropped;
-            break;
-        }
+        dropped += !update_word(words[i], static_cast<Component>(i), seen.hits >> i & 1, now);
     }
     return dropped;
 }

@@ -56,6 +56,8 @@ float log_r(std::uint64_t word, double now) noexcept;
 // Applies the observations to words that no other thread sees.
 void update_private(std::span<std::uint64_t, component_room> words, const Observations& seen,
                     double now) noexcept;
+// Applies one observation to a shared word; false when it was dropped.
+bool update_word(std::uint64_t& word, Component component, bool hit, double now) noexcept;
 // Applies them to shared words; returns how many were dropped.
 unsigned update_shared(std::span<std::uint64_t, component_room> words, const Observations& seen,
                        double now) noexcept;

@@ -9,6 +9,7 @@ constexpr std::uint8_t scope_bit(Scope scope) {
     return static_cast<std::uint8_t>(1u << static_cast<unsigned>(scope));
 }
 constexpr std::uint8_t track_only = scope_bit(Scope::track);
+constexpr std::uint8_t principal_only = scope_bit(Scope::principal);
 constexpr std::uint8_t counted = track_only | scope_bit(Scope::principal) | scope_bit(Scope::global);
 
 constexpr std::string_view parameters[] = {"logprobs", "top_logprobs", "logit_bias_ids"};
@@ -99,6 +100,21 @@ constexpr std::array<SignalInfo, signal_count> table{{
      "share of the last 64 inputs, those sent before aside, that another principal has sent as well or "
      "nearly "
      "so; what more than 20 have sent counts as not shared"},
+    {Signal::distinct_inputs, "api.distinct_inputs", "inputs", false, Source::inputs, track_only, 1, false,
+     "different inputs within 24 to 48 h, an estimate; of a batch the first and last 128 rows"},
+    {Signal::label_discovery, "api.label_discovery", "times", false, Source::answers, track_only, 16, true,
+     "different labels among the answers over what 99 % of the model's principals have seen after as many"},
+    {Signal::confidence_shift, "api.confidence_shift", "log10", false, Source::answers, track_only, 200, true,
+     "how improbable it is, if the model was as sure of this caller's inputs as it usually is, that the "
+     "margins "
+     "between the two best scores differ as they do: 6 stands for one in a million"},
+    {Signal::distinct_models, "api.distinct_models", "models", false, Source::principal, principal_only, 1,
+     false, "models that the principal has asked within one to two hours, an estimate"},
+    {Signal::distinct_endpoints, "api.distinct_endpoints", "endpoints", false, Source::principal,
+     principal_only, 1, false, "endpoints that the principal has asked within one to two hours, an estimate"},
+    {Signal::error_ratio, "api.error_ratio", "ratio", false, Source::principal, principal_only, 20, true,
+     "share of the principal's requests of one to two hours that were answered with an error of the caller: "
+     "400, 401, 403, 404, 405, 413, 415 or 422"},
     {Signal::evidence_boundary, "evidence.boundary", "log10", false, Source::evidence, track_only, 0, true,
      "evidence that near inputs are sent to see where labels change; 3 stands for 1,000 to 1"},
     {Signal::evidence_line_search, "evidence.line_search", "log10", false, Source::evidence, track_only, 0,
@@ -119,6 +135,10 @@ constexpr std::array<SignalInfo, signal_count> table{{
     {Signal::evidence_collusion, "evidence.collusion", "log10", false, Source::evidence, track_only, 0, false,
      "evidence of inputs near other principals' and of templates that new principals share; no part of "
      "evidence.total"},
+    {Signal::evidence_recon, "evidence.recon", "log10", false, Source::principal, principal_only, 0, false,
+     "evidence that the principal looks around: errors and ever new models and endpoints, known probes, ever "
+     "new biased tokens on one prompt; no part of evidence.total",
+     parameters},
     {Signal::evidence_total, "evidence.total", "log10", false, Source::evidence, track_only, 0, false,
      "evidence of the strict families (boundary, line search, coordinate) together"},
     {Signal::evidence_families, "evidence.families", "families", false, Source::evidence, track_only, 0,

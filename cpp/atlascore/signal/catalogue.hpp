@@ -37,6 +37,12 @@ enum class Signal : std::uint8_t {
     twin_records,
     extraction_budget_used,
     shared_inputs,
+    distinct_inputs,
+    label_discovery,
+    confidence_shift,
+    distinct_models,
+    distinct_endpoints,
+    error_ratio,
     evidence_boundary,
     evidence_line_search,
     evidence_coordinate,
@@ -44,6 +50,7 @@ enum class Signal : std::uint8_t {
     evidence_coverage,
     evidence_cost,
     evidence_collusion,
+    evidence_recon,
     evidence_total,
     evidence_families,
     count_,  // the number of signals
@@ -56,7 +63,8 @@ enum class Scope : std::uint8_t { track, principal, global };
 // Where a signal comes from: the counters of windows, the history of inputs and answers (missing for a query
 // without a comparable input), the shapes that the inputs make one after the other, the evidence of a track,
 // the parameters of its calls, the wording of its prompts, what its requests have cost, its rows that differ
-// in one column, what it has taken of the model's budget, or inputs near other principals' ones.
+// in one column, what it has taken of the model's budget, inputs near other principals' ones, where its
+// principal goes, the number of its inputs, or what it was answered.
 enum class Source : std::uint8_t {
     count,
     history,
@@ -68,6 +76,9 @@ enum class Source : std::uint8_t {
     twins,
     budget,
     neighbours,
+    principal,
+    inputs,
+    answers,
     count_
 };
 inline constexpr std::size_t source_count = static_cast<std::size_t>(Source::count_);

@@ -242,6 +242,7 @@ AnswerTests HotSlab::answer(std::uint32_t ticket, const Answered& answered) noex
     if (!before || (*before & track::answered) != 0) return tests;
     tests.known = true;
     if ((entry->flags & track::duplicate) != 0) return tests;
+    tests.original = true;
     if (answered.best_score != 0) outcomes.set_best_score(ticket, mine, answered.best_score);
     if (answered.label != 0 && outcomes.set_label(ticket, mine, answered.label)) {
         entry->label = answered.label;

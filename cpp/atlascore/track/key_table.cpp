@@ -52,13 +52,14 @@ std::uint32_t KeyTable::pairs_for(std::uint64_t capacity) noexcept {
 }
 
 KeyTable::KeyTable(base::Region& region, std::byte* groups, std::byte* slots, std::uint32_t pairs,
-                   std::uint32_t slot_words, std::uint32_t ring_word) noexcept
+                   std::uint32_t slot_words, std::uint32_t ring_word, bool tracks) noexcept
     : region_(&region),
       groups_(reinterpret_cast<std::uint64_t*>(groups)),
       slots_(reinterpret_cast<std::uint64_t*>(slots)),
       pairs_(pairs),
       slot_words_(slot_words),
-      ring_word_(ring_word) {}
+      ring_word_(ring_word),
+      tracks_(tracks) {}
 
 std::uint64_t KeyTable::tag_of(std::uint64_t hash) noexcept {
     std::uint64_t tag = hash & ~tentative;
@@ -119,7 +120,7 @@ SlotRef KeyTable::find_or_insert(std::uint64_t tag) noexcept {
         if (slot == SlotRef::none || !settle(where, tag, slot, round < 64)) continue;
         const std::uint32_t generation_now = generation(slot);
         if (tag_word(slot).load(std::memory_order_acquire) != tag) continue;
-        region_->add(base::Counter::tracks_created);
+        if (tracks_) region_->add(base::Counter::tracks_created);
         return {slot, generation_now, true};
     }
 }
@@ -182,7 +183,7 @@ std::uint32_t KeyTable::take_by_eviction(const Candidates& where, std::uint64_t 
         region_->add(base::Counter::claims_recovered);
     } else if ((victim_tag & tentative) == 0) {
         const unsigned worth = (lowest - 2) / pair_lanes;
-        region_->add(eviction_counter(static_cast<Keep>(worth / 4)));
+        if (tracks_) region_->add(eviction_counter(static_cast<Keep>(worth / 4)));
         if (worth % 4 != 0) lower_recency(where, worth % 4);
     }
     clean(victim);

@@ -76,9 +76,10 @@ class KeyTable {
 
     KeyTable() = default;
     // `slot_words`: size of a slot in 8-byte words, the generation word included. Cleaning sets the words
-    // from `ring_word` on to empty buckets of the new generation (window.hpp), the others to zero.
+    // from `ring_word` on to empty buckets of the new generation (window.hpp), the others to zero. `tracks`:
+    // what is made and evicted counts as such.
     KeyTable(base::Region& region, std::byte* groups, std::byte* slots, std::uint32_t pairs,
-             std::uint32_t slot_words, std::uint32_t ring_word) noexcept;
+             std::uint32_t slot_words, std::uint32_t ring_word, bool tracks = true) noexcept;
 
     // Any 64-bit hash is a key; one bit is given up for the tentative flag.
     static std::uint64_t tag_of(std::uint64_t hash) noexcept;
@@ -131,6 +132,7 @@ class KeyTable {
     std::uint32_t pairs_ = 0;
     std::uint32_t slot_words_ = 0;
     std::uint32_t ring_word_ = 0;
+    bool tracks_ = true;
 };
 
 }  // namespace atlascore::track

@@ -1,8 +1,7 @@
 // How much of a language model's output layer a track has read: 112 B of its hot slab.
 //
 //   cells   5 words, one prompt each: prompt 14 | tokens 10 | energy 4 | epoch 9 | counts 3 x 9
-//   days    of the two halves below: day 16 | owner 15 | being emptied 1
-//   ranks   two halves of 64 registers of 4 bits: biased tokens of even and of odd days
+//   biased  distinct tokens (distinct.hpp)
 //
 // Calls on one prompt. A call counts when its set of biased tokens differs from that of the call before on
 // its prompt; the first call on a prompt counts, also when it comes back. Counts are of 8 h each, so a
@@ -19,24 +18,18 @@
 // Prompts that are equal in 14 bits, in a cell of five, are taken for one: of a caller with two sets of
 // tokens one call in 16,000 counts that should not. One set in 1,024 passes for the one before it.
 //
-// Distinct tokens. HyperLogLog in two generations of 24 h: with `all` the union of both and f the elapsed
-// share of the day, all - f (all - current). Ranks end at 15, which lowers the estimate by less than one in
-// 1,000 at 50,000 tokens.
-//
 // Who may see what when
 //   A cell is one word, changed by compare-exchange: it is never torn, and who is killed leaves it whole.
-//   A half is emptied by the first token of its next day: it is marked, its words are set to 0, and the mark
-//   becomes the new day. A marked half reads as empty; whoever finds one empties it again, so a killed writer
-//   leaves nothing behind. What another has added meanwhile is lost: a count may come late, never too high.
-//   Days and hashes hold the owner, so that a writer that slept while the slab changed hands adds at most one
-//   token and one count.
+//   Hashes hold the owner, so that a writer that slept while the slab changed hands adds at most one token
+//   and one count.
 //   Time is the caller's; a late query counts where it belongs. All-zero memory is valid and empty.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
+
+#include "atlascore/track/distinct.hpp"
 
 namespace atlascore::track {
 
@@ -61,10 +54,8 @@ struct LogprobHarvest {
     double value(std::uint64_t owner, double now) const noexcept;
 
     // Layout; only the member functions touch it.
-    using Registers = std::array<std::uint64_t, 4>;
     std::uint64_t cells[cell_count];
-    std::uint32_t days[2];
-    Registers ranks[2];
+    DailyDistinct biased;
 };
 
 static_assert(sizeof(LogprobHarvest) == 112 && std::is_trivially_copyable_v<LogprobHarvest>);

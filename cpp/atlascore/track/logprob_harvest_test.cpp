@@ -146,7 +146,7 @@ TEST_CASE("a writer killed while it empties a half costs nothing but that") {
     Harvest harvest;
     harvest.add_token(hash(1), owner, start);
     const std::size_t half = static_cast<std::size_t>(start / day) & 1;
-    harvest.days[half] |= 1;
+    harvest.biased.days[half] |= 1;
     CHECK(harvest.distinct_tokens(owner, start) == 0);
     harvest.add_token(hash(2), owner, start);
     CHECK(harvest.distinct_tokens(owner, start) == doctest::Approx(1).epsilon(0.1));

@@ -210,24 +210,33 @@ void PromptUse::add_probe(std::uint32_t entry, double now) noexcept {
     }
 }
 
-double PromptUse::known_probes(std::span<const std::uint16_t> families, double now) const noexcept {
-    std::uint32_t hits[2 * probe_words];
-    std::size_t count = 0;
+PromptUse::Hits PromptUse::recent_hits(double now) const noexcept {
+    Hits hits;
     for (const std::uint64_t& word : probes) {
         for (std::size_t half = 0; half < 2; ++half) {
             const std::uint32_t hit = hit_of(shared_load(word), half);
-            const std::uint32_t entry = hit >> minute_bits;
-            if (hit == 0 || age_of(hit, minute_of(now)) >= minutes_of_a_day || entry > families.size())
-                continue;
-            const auto same = [&](std::uint32_t other) { return other >> minute_bits == entry; };
-            if (std::none_of(hits, hits + count, same)) hits[count++] = hit;
+            if (hit == 0 || age_of(hit, minute_of(now)) >= minutes_of_a_day) continue;
+            const std::uint32_t entry = (hit >> minute_bits) - 1;
+            const auto end = hits.entries + hits.count;
+            if (std::find(hits.entries, end, entry) == end) hits.entries[hits.count++] = entry;
         }
     }
+    return hits;
+}
+
+std::uint32_t PromptUse::distinct_probes(double now) const noexcept {
+    return recent_hits(now).count;
+}
+
+double PromptUse::known_probes(std::span<const std::uint16_t> families, double now) const noexcept {
+    const Hits hits = recent_hits(now);
     std::ptrdiff_t most = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-        const auto family = [&](std::uint32_t hit) { return families[(hit >> minute_bits) - 1]; };
-        const auto same = [&](std::uint32_t other) { return family(other) == family(hits[i]); };
-        most = std::max(most, std::count_if(hits, hits + count, same));
+    for (std::uint32_t i = 0; i < hits.count; ++i) {
+        if (hits.entries[i] >= families.size()) continue;
+        const auto same = [&](std::uint32_t entry) {
+            return entry < families.size() && families[entry] == families[hits.entries[i]];
+        };
+        most = std::max(most, std::count_if(hits.entries, hits.entries + hits.count, same));
     }
     return static_cast<double>(most);
 }

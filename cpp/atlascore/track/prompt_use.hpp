@@ -55,6 +55,9 @@ struct PromptUse {
     // Distinct entries of one family hit within 24 h, the most of all families. families[entry].
     double known_probes(std::span<const std::uint16_t> families, double now) const noexcept;
 
+    // The same over all families.
+    std::uint32_t distinct_probes(double now) const noexcept;
+
     // Layout; only the member functions touch it.
     std::uint64_t claim;
     std::uint64_t last;
@@ -64,6 +67,13 @@ struct PromptUse {
     std::uint64_t names[2][slots / 2];
     std::uint64_t counts[2];
     std::uint64_t probes[probe_words];
+
+  private:
+    struct Hits {
+        std::uint32_t entries[2 * probe_words];
+        std::uint32_t count = 0;
+    };
+    Hits recent_hits(double now) const noexcept;  // distinct ones within 24 h
 };
 static_assert(sizeof(PromptUse) == 144 && std::is_trivially_copyable_v<PromptUse>);
 

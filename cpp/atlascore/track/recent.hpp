@@ -123,6 +123,7 @@ struct Answered {
     std::uint16_t label = 0;       // hashed; 0 not known
     std::uint16_t best_score = 0;  // its place, plus one; 0 not known
     bool has_margin = false;
+    double margin = 0;  // best score less the second
     bool low_margin = false;
     std::span<const double> scores{};
 };
@@ -134,7 +135,8 @@ struct AnswerTests {
         bool fine_observed;
         bool fine_flip;
     };
-    bool known = false;  // the query is still remembered, and this is its first answer
+    bool known = false;     // the query is still remembered, and this is its first answer
+    bool original = false;  // and its input had not been sent before
     std::uint8_t pair_count = 0;
     Climb climb;
     std::array<Pair, outcome_count> pairs;

@@ -33,6 +33,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "atlascore/track/answer_references.hpp"
 #include "atlascore/track/cost_references.hpp"
 #include "atlascore/track/coverage_reference.hpp"
 #include "atlascore/track/manifold.hpp"
@@ -161,6 +162,7 @@ struct alignas(64) ModelReferences {
     float inverses[learned_width];
     CostReferences costs;
     CoverageReference coverage;
+    AnswerReferences answers;
 };
 
 static_assert(std::is_trivially_copyable_v<ModelReferences> && std::is_trivially_copyable_v<ScaleSample>);

@@ -183,6 +183,8 @@ void TrackTable::warm(Track& track, double now, bool seen) noexcept {
     hot_track.costs.reset();
     hot_track.shared.reset();
     hot_track.shapes.reset();
+    hot_track.inputs.reset();
+    hot_track.answers.reset();
     hot_track.prompts.reset();  // the larger part of the union, so all of it
     relaxed_store(info.use, std::uint8_t{0});
     const std::uint64_t empty_bucket = bucket::make(generation, 0, 0);

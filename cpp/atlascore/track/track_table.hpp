@@ -14,7 +14,8 @@
 //   words 16-31 coarse window rings, 16 words over all horizons
 //
 // Hot slab: the history (recent.hpp), 64 words of finer rings, the evidence, the calls with parameters, the
-// largest costs, and the records with twins or what prompts say (prompt_use.hpp).
+// largest costs, the records with twins or what prompts say (prompt_use.hpp), the number of distinct inputs,
+// and what was answered.
 //
 // Both rings are written for every query of a hot track; the coarse one is the truth that survives the slab.
 // A reading takes the coarse ring while its oldest bucket is empty, because then it is exact, and otherwise
@@ -32,6 +33,8 @@
 #include <span>
 #include <vector>
 
+#include "atlascore/track/answer_profile.hpp"
+#include "atlascore/track/distinct.hpp"
 #include "atlascore/track/key_table.hpp"
 #include "atlascore/track/largest_costs.hpp"
 #include "atlascore/track/logprob_harvest.hpp"
@@ -65,7 +68,9 @@ struct alignas(64) HotTrack {
         PromptUse prompts;
     };
     SharedInputs shared;
-    std::uint64_t room[20];
+    DailyDistinct inputs;
+    AnswerProfile answers;
+    std::uint64_t room;
     Shapes shapes;
 };
 static_assert(sizeof(HotTrack) == 10'240);

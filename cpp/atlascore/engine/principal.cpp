@@ -1,0 +1,148 @@
+#include "atlascore/engine/principal.hpp"
+
+#include <atomic>
+#include <limits>
+
+#include "atlascore/engine/pass.hpp"
+
+namespace atlascore::engine {
+
+using evidence::Component;
+using signal::Signal;
+using track::PrincipalUse;
+
+namespace {
+
+// Who keeps to so many models and endpoints within the hour does not look around: what is refused there is a
+// broken client's, and what is new is how every client begins.
+constexpr unsigned free_places = 8;
+// So many calls on one prompt, each with other biased tokens, are nothing yet.
+constexpr double free_bias_sets = 16;
+
+constexpr auto first_component = static_cast<std::size_t>(Component::error);
+static_assert(static_cast<std::size_t>(Component::bias_set) - first_component + 1 ==
+              PrincipalUse::evidence_words);
+
+// Status codes of errors that the caller made.
+bool is_callers_error(int status) noexcept {
+    switch (status) {
+        case 400:
+        case 401:
+        case 403:
+        case 404:
+        case 405:
+        case 413:
+        case 415:
+        case 422:
+            return true;
+        default:
+            return false;
+    }
+}
+
+template <class Update>
+void each_observation(const evidence::Observations& seen, const Update& update) noexcept {
+    for (std::size_t i = 0; i < PrincipalUse::evidence_words; ++i) {
+        const std::size_t component = first_component + i;
+        if (seen.made >> component & 1)
+            update(i, static_cast<Component>(component), seen.hits >> component & 1);
+    }
+}
+
+double recon(const PrincipalUse& use, double now) noexcept {
+    std::uint64_t words[evidence::component_room] = {};
+    std::uint64_t any = 0;
+    for (std::size_t i = 0; i < PrincipalUse::evidence_words; ++i) {
+        any |= words[first_component + i] =
+            std::atomic_ref(const_cast<std::uint64_t&>(use.evidence[i])).load(std::memory_order_relaxed);
+    }
+    if (any == 0) return 0;
+    return evidence::read(words, now, false).family[static_cast<std::size_t>(evidence::Family::recon)];
+}
+
+}  // namespace
+
+double principal_signal(Signal signal, const PrincipalUse& use, double now) noexcept {
+    switch (signal) {
+        case Signal::distinct_models:
+            return use.distinct_models(now);
+        case Signal::distinct_endpoints:
+            return use.distinct_endpoints(now);
+        case Signal::error_ratio:
+            return use.error_ratio(now);
+        case Signal::evidence_recon:
+            return recon(use, now);
+        default:
+            return std::numeric_limits<double>::quiet_NaN();
+    }
+}
+
+// Of a call that biases tokens, by a track that has varied them often on one prompt: whether it does once
+// more.
+std::optional<bool> Engine::varies_bias(const Pass& pass) const noexcept {
+    if (pass.parameters.tokens == 0) return std::nullopt;
+    const track::HotTrack* slab = tracks_.hot(pass.track.hot);
+    if (slab == nullptr || slab->harvest.varied_calls(pass.track.newest) < free_bias_sets)
+        return std::nullopt;
+    track::LogprobHarvest tried = slab->harvest.copy();
+    const double before = tried.varied_calls(pass.track.newest);
+    add_parameters(pass.parameters, pass.query.input, sketch_seed_, pass.track.tag, pass.query.now, tried);
+    const double after = tried.varied_calls(pass.track.newest);
+    return after > free_bias_sets ? std::optional(after > before) : std::nullopt;
+}
+
+// `pending`: the query under way counts.
+void Engine::read_principal_signals(Pass& pass, bool pending) noexcept {
+    const Binding& binding = pass.binding;
+    pass.principal = principals_.open(pass.principal_tag);
+    PrincipalUse use = pass.principal.use->copy();
+    const double now = pass.query.now;
+    if (pending) {
+        const unsigned before = use.places(now);
+        use.add_request(binding.place, pass.query.now, pass.rows());
+        const unsigned places = use.places(now);
+        const bool looks_around = places > free_places;
+        if (binding.reads_recon) {
+            if (looks_around) pass.recon.add(Component::new_place, places > before);
+            if (const auto varies = varies_bias(pass)) pass.recon.add(Component::bias_set, *varies);
+            each_observation(pass.recon, [&](std::size_t i, Component component, bool hit) {
+                evidence::update_word(use.evidence[i], component, hit, now);
+            });
+        }
+    }
+    const auto phase = pending ? rule::Phase::request : rule::Phase::response;
+    for (const Binding::Plan& plan : binding.plans[static_cast<std::size_t>(phase)]
+                                         .of[static_cast<std::size_t>(signal::Source::principal)]) {
+        pass.decision.signals[plan.place] = principal_signal(plan.signal, use, now);
+    }
+}
+
+void Engine::commit_principal(Pass& pass) noexcept {
+    if (!principals_.holds(pass.principal)) return;
+    PrincipalUse& use = *pass.principal.use;
+    use.add_request(pass.binding.place, pass.query.now, pass.rows());
+    const bool looks_around = pass.recon.made >> static_cast<unsigned>(Component::new_place) & 1;
+    pass.decision.status_due = looks_around ? 2 : 1;
+    if (pass.recon.made != 0) principals_.keep(pass.principal);
+    each_observation(pass.recon, [&](std::size_t i, Component component, bool hit) {
+        if (!evidence::update_word(use.evidence[i], component, hit, pass.query.now))
+            region_.add(base::Counter::evidence_dropped);
+    });
+}
+
+// The answer of a call, whatever it carried.
+void Engine::tell_principal(const Binding& binding, const Decision& decision, const Answer& answer) noexcept {
+    const std::uint8_t due = std::atomic_ref(decision.status_due).exchange(0, std::memory_order_relaxed);
+    const bool error = is_callers_error(answer.status);
+    if (due == 0 || (due == 1 && !error)) return;
+    const auto record = principals_.look(decision.principal_tag);
+    if (!record) return;
+    PrincipalUse& use = *record->use;
+    if (error) use.add_error(decision.now, decision.rows);
+    if (due != 2 || !binding.reads_recon) return;
+    const auto word = static_cast<std::size_t>(Component::error) - first_component;
+    if (!evidence::update_word(use.evidence[word], Component::error, error, answer.now))
+        region_.add(base::Counter::evidence_dropped);
+}
+
+}  // namespace atlascore::engine

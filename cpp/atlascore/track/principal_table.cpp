@@ -1,0 +1,48 @@
+#include "atlascore/track/principal_table.hpp"
+
+#include <algorithm>
+
+namespace atlascore::track {
+namespace {
+
+constexpr std::uint64_t tracks_per_principal = 64, least_principals = 256;
+constexpr std::uint32_t record_words = 1 + sizeof(PrincipalUse) / sizeof(std::uint64_t);
+
+std::uint32_t pairs_of(std::uint64_t tracks) noexcept {
+    return KeyTable::pairs_for(std::max(least_principals, tracks / tracks_per_principal));
+}
+
+}  // namespace
+
+std::vector<std::uint64_t> PrincipalTable::section_bytes(std::uint64_t tracks) {
+    const std::uint32_t pairs = pairs_of(tracks);
+    return {KeyTable::group_bytes(pairs), KeyTable::slot_count(pairs) * record_words * sizeof(std::uint64_t)};
+}
+
+PrincipalTable::PrincipalTable(base::Region& region, std::size_t first_section, std::uint64_t tracks) noexcept
+    : keys_(region, region.section(first_section), region.section(first_section + 1), pairs_of(tracks),
+            record_words, record_words, false) {}
+
+PrincipalTable::Record PrincipalTable::open(std::uint64_t principal) noexcept {
+    Record record;
+    record.tag = KeyTable::tag_of(principal);
+    record.slot = keys_.find_or_insert(record.tag);
+    record.use = use_of(record.slot);
+    return record;
+}
+
+std::optional<PrincipalTable::Record> PrincipalTable::look(std::uint64_t principal) const noexcept {
+    Record record;
+    record.tag = KeyTable::tag_of(principal);
+    record.slot = keys_.find(record.tag);
+    if (!record.slot) return std::nullopt;
+    record.use = use_of(record.slot);
+    return record;
+}
+
+void PrincipalTable::keep(const Record& record) noexcept {
+    if (holds(record) && keys_.kept(record.slot.index) < Keep::suspect)
+        keys_.keep(record.slot.index, Keep::suspect);
+}
+
+}  // namespace atlascore::track

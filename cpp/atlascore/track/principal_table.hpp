@@ -1,0 +1,42 @@
+// Where principals go (principal_use.hpp): a KeyTable of its own with a record of 104 B each, a word for the
+// generation before the use. It has room for one principal to 64 tracks, because what it keeps is of an hour
+// or two; whoever looks around is kept longest, others by how recently they were seen.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "atlascore/track/key_table.hpp"
+#include "atlascore/track/principal_use.hpp"
+
+namespace atlascore::track {
+
+class PrincipalTable {
+  public:
+    static std::vector<std::uint64_t> section_bytes(std::uint64_t tracks);
+    // `first_section`: where section_bytes() begin in the region.
+    PrincipalTable(base::Region& region, std::size_t first_section, std::uint64_t tracks) noexcept;
+
+    struct Record {
+        SlotRef slot;
+        std::uint64_t tag = 0;
+        PrincipalUse* use = nullptr;
+    };
+
+    // `principal`: a hash.
+    void prefetch(std::uint64_t principal) const noexcept { keys_.prefetch(KeyTable::tag_of(principal)); }
+    Record open(std::uint64_t principal) noexcept;  // makes it if it is new
+    std::optional<Record> look(std::uint64_t principal) const noexcept;
+    bool holds(const Record& record) const noexcept { return keys_.holds(record.slot, record.tag); }
+    void keep(const Record& record) noexcept;  // longer than others
+
+  private:
+    PrincipalUse* use_of(const SlotRef& slot) const noexcept {
+        return reinterpret_cast<PrincipalUse*>(keys_.words(slot.index) + 1);
+    }
+
+    KeyTable keys_;
+};
+
+}  // namespace atlascore::track

@@ -157,7 +157,7 @@ class TwinRecords:
 
 @dataclass(frozen=True)
 class Match:
-    """owner: of the newest near input of another principal that few have sent. identical: another one sent just this."""
+    """owner: of the newest near input of another principal that few have sent. identical: another one sent it."""
 
     owner: str | None
     identical: bool

@@ -851,6 +851,7 @@ def test_every_signal_says_where_it_comes_from():
         "principal",
         "inputs",
         "answers",
+        "neighbours",
     }
     assert sources["api.extraction_budget_used"] == "budget"
     assert sources["api.known_probes"] == "prompts"

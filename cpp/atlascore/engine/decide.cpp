@@ -250,6 +250,10 @@ Fault Engine::read_input(Pass& pass) noexcept {
         // Bad values are an error whether or not a rule would have looked at them.
         return all_finite() ? Fault::none : Fault::values;
     }
+    if (input.kind == event::InputKind::text) {
+        for (std::size_t i = 0; i < std::min(input.rows, prompt_limit); ++i)
+            pass.thread.prompts[i].duplicate = false;
+    }
     if (input.rows > 1) {
         if (!all_finite()) return Fault::values;
         if (!keeper.hot) tracks_.warm(keeper, pass.query.now, !first);
@@ -270,6 +274,7 @@ Fault Engine::read_input(Pass& pass) noexcept {
     pass.history = &pass.hot->similarity;
     pass.shapes = &pass.hot->shapes;
     pass.duplicates = pass.observation.duplicate;
+    pass.thread.prompts[0].duplicate = pass.observation.duplicate;
     pass.observed = observations_of(pass.observation, pass.shape);
     evidence::update_private(pass.evidence, pass.observed, keeper.newest);
     pass.has_evidence |= pass.observed.made != 0;
@@ -300,6 +305,7 @@ void Engine::observe_batch(Pass& pass) noexcept {
         pass.has_evidence = true;
         pass.observation.calibrated = seen.calibrated;
         pass.duplicates += seen.duplicate;
+        pass.thread.prompts[i].duplicate = seen.duplicate;
         pass.observation.near |= seen.near;
         pass.observation.between |= seen.between;
     }

@@ -147,11 +147,11 @@ void Engine::read_prompt_signals(Pass& pass, bool pending) const noexcept {
     const Binding& binding = pass.binding;
     const double now = pass.track.newest;
     track::PromptUse use = kept.value_or(track::PromptUse{});
-    const bool counted = binding.reads_template_share && !pass.observation.duplicate;
     const std::uint32_t probes = binding.reads_recon ? use.distinct_probes(now) : 0;
     for (std::size_t i = 0; i < count; ++i) {
         const Prompt& prompt = pass.thread.prompts[i];
-        if (counted) use.try_template(prompt.name, template_seconds, now);
+        if (binding.reads_template_share && !prompt.duplicate)
+            use.try_template(prompt.name, template_seconds, now);
         if (prompt.probe) use.add_probe(*prompt.probe, now);
         use.set_newest(prompt.allowed ? 0 : prompt.name);
     }
@@ -180,7 +180,6 @@ void Engine::commit_prompts(Pass& pass) noexcept {
     const bool young = now - tracks_.first_prompt(pass.track) < youth_seconds;
     if (!pass.track.hot) tracks_.warm(pass.track, now, true);
     track::PromptUse* const use = tracks_.claim_prompts(pass.track.hot);
-    const bool counted = binding.reads_template_share && !pass.observation.duplicate;
     for (std::size_t i = 0; i < pass.prompts; ++i) {
         Prompt& prompt = pass.thread.prompts[i];
         evidence::Observations shared;
@@ -188,13 +187,14 @@ void Engine::commit_prompts(Pass& pass) noexcept {
             const auto found = templates_.visit(prompt.hash, prompt.found, now);
             if (young) templates_.add_young(found, member(pass.principal_tag), now);
             prompt.name = found.hash;
-            if (binding.reads_neighbours && !pass.observation.duplicate)
+            if (binding.reads_neighbours && !prompt.duplicate)
                 shared.add(evidence::Component::shared_template,
                            templates_.young(found, 0, now) >= campaign_principals);
         }
         if (track::HotTrack* hot = tracks_.hot(pass.track.hot)) add_evidence(pass.track, *hot, shared, now);
         if (use == nullptr) continue;
-        if (counted) use->add_template(prompt.name, template_seconds, now);
+        if (binding.reads_template_share && !prompt.duplicate)
+            use->add_template(prompt.name, template_seconds, now);
         if (prompt.probe) use->add_probe(*prompt.probe, now);
         use->set_newest(prompt.allowed ? 0 : prompt.name);
         if (binding.reads_templates) use->set_before(track::marks_of(prompt.outline));

@@ -19,6 +19,7 @@ struct Prompt {
     std::uint64_t name;                                // the same, or that of a known template near it
     std::optional<track::TemplateTable::Found> found;  // that template
     std::optional<std::uint32_t> probe;                // the entry of the dictionary that it is
+    bool duplicate;                                    // it was sent before
     bool allowed;                                      // its template is one that many may share
 };
 

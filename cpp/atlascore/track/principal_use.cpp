@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -56,11 +55,18 @@ const std::array<double, bits + 1> counts_of = [] {
     return table;
 }();
 
+// A bit after the other: there are few, and the portable instruction set has no faster way.
+unsigned count_bits(std::uint64_t bits) noexcept {
+    unsigned count = 0;
+    for (; bits != 0; bits &= bits - 1) ++count;
+    return count;
+}
+
 struct Bits {
     unsigned all = 0, current = 0;
     void add(std::uint64_t now, std::uint64_t before) noexcept {
-        all += static_cast<unsigned>(std::popcount(now | before));
-        current += static_cast<unsigned>(std::popcount(now));
+        all += count_bits(now | before);
+        current += count_bits(now);
     }
 };
 
@@ -148,7 +154,15 @@ double PrincipalUse::error_ratio(double now) const noexcept {
 }
 
 unsigned PrincipalUse::places(double now) const noexcept {
-    return bits_of(models[0], models[1], now).all + endpoint_bits(*this, now).all;
+    const std::uint64_t hour = hour_of(now);
+    const std::size_t half = half_of(hour);
+    const auto both = [&](const std::uint64_t& current, const std::uint64_t& before) {
+        return count_bits(of_hour(current, hour) | of_hour(before, hour - 1));
+    };
+    unsigned count = both(models[half], models[half ^ 1]);
+    for (std::size_t i = 0; i < endpoint_words; ++i)
+        count += both(endpoints[half][i], endpoints[half ^ 1][i]);
+    return count;
 }
 
 PrincipalUse PrincipalUse::copy() const noexcept {

@@ -116,6 +116,28 @@ def test_who_comes_after_a_blocked_account_inherits_what_speaks_against_it(engin
     assert seen[3] > 5
 
 
+def test_a_second_family_needs_a_link_beyond_doubt(engine):
+    """Two callers find the boundary between two inputs, one on lines and one by what flips near it."""
+    random = np.random.default_rng(21)
+    a, b = points(22, 2)
+    for turn in range(12):
+        low, high = a, b
+        for _ in range(9):
+            middle = (low + high) / 2 + 1e-5 * random.normal(size=WIDTH).astype(np.float32)
+            ask(engine, "first", middle, LATER + turn, label=int(np.linalg.norm(middle - a) > 4))
+            low, high = (middle, high) if np.linalg.norm(middle - a) <= 4 else (low, middle)
+        for _ in range(9):
+            ask(engine, "first", around(random, middle, 1e-4), LATER + turn, label=int(random.integers(2)))
+    assert engine.signals("first", "m")["evidence.families"] >= 2
+    seen = []
+    for i in range(12):
+        ask(engine, "second", around(random, middle), LATER + 100 + i)
+        seen.append(engine.signals("second", "m"))
+    assert seen[4]["evidence.total"] > 5
+    assert seen[4]["evidence.families"] == 1
+    assert seen[11]["evidence.families"] >= 2
+
+
 def test_honest_accounts_with_the_same_inputs_are_not_linked(engine):
     """Two customers of one provider rescore the same data; two cameras see two scenes."""
     random = np.random.default_rng(8)

@@ -303,6 +303,9 @@ class Engine {
                                                        double now) const noexcept;
     void visit_neighbours(Pass& pass, const track::Sketch& sketch, const track::Observation& seen) noexcept;
     void link(const Pass& pass, std::uint64_t other) noexcept;
+    static evidence::Reading member_reading(std::span<const std::uint64_t, track::evidence_words> own,
+                                            std::span<const std::uint64_t, track::evidence_words> cluster,
+                                            double now, bool row) noexcept;
     static void count_input(const Pass& pass, const track::Sketch& sketch,
                             track::DailyDistinct& inputs) noexcept;
     void read_answer_signals(Pass& pass, bool pending) const noexcept;

@@ -7,6 +7,7 @@
 // members' inputs go to one history, and what that shows against them stands against each.
 //
 // Only numbers are linked: small steps between texts, or between records with categories, mean nothing.
+#include <algorithm>
 #include <cmath>
 
 #include "atlascore/base/hash.hpp"
@@ -22,6 +23,8 @@ namespace {
 
 // ln R from which tracks are linked.
 const float linking = std::log(1000.0f);
+// And from which what the cluster has sent may block a member: as much as the evidence that blocks.
+const float certain_link = std::log(1e7f);
 
 std::uint64_t track_of(std::uint64_t cluster) noexcept {
     return track::KeyTable::tag_of(base::mix64(cluster, 0x636c7573746572));
@@ -33,6 +36,20 @@ std::optional<TrackTable::Track> Engine::cluster_of(const TrackTable::Track& tra
                                                     double now) const noexcept {
     const std::uint64_t cluster = clusters_.find(track.tag, now);
     return cluster == 0 ? std::nullopt : tracks_.look(track_of(cluster), now);
+}
+
+// What is against a member. Two honest callers who make up inputs from the same ones may be linked, and what
+// lies between their inputs looks like a search; so the families of the cluster make a second one only for
+// members that belong to it beyond doubt.
+evidence::Reading Engine::member_reading(std::span<const std::uint64_t, track::evidence_words> own,
+                                         std::span<const std::uint64_t, track::evidence_words> cluster,
+                                         double now, bool row) noexcept {
+    std::array<std::uint64_t, track::evidence_words> words{};
+    evidence::average(own, cluster, now, words);
+    evidence::Reading reading = evidence::read(words, now, row);
+    if (evidence::log_r(own[static_cast<std::size_t>(Component::shared_input)], now) < certain_link)
+        reading.families = std::min(reading.families, std::max(1u, evidence::read(own, now, row).families));
+    return reading;
 }
 
 void Engine::open_cluster(Pass& pass) noexcept {

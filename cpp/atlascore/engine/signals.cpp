@@ -165,9 +165,10 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
     }
     if (pass.has_evidence && !plans_of(Source::evidence).empty()) {
         const double now = pass.keeper().newest;
-        if (pass.clustered) evidence::average(pass.evidence, pass.own_evidence, now, pass.own_evidence);
-        const evidence::Reading reading = evidence::read(pass.clustered ? pass.own_evidence : pass.evidence,
-                                                         now, pass.decision.input == event::InputKind::row);
+        const bool row = pass.decision.input == event::InputKind::row;
+        const evidence::Reading reading = pass.clustered
+                                              ? member_reading(pass.own_evidence, pass.evidence, now, row)
+                                              : evidence::read(pass.evidence, now, row);
         for (const Binding::Plan& plan : plans_of(Source::evidence))
             values[plan.place] = value_of(reading, plan.signal);
     }
@@ -212,15 +213,14 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
     }
     std::array<std::uint64_t, track::evidence_words> words{}, cluster_words{};
     tracks_.evidence(*track, words);
-    if (keeper.tag != track->tag) {
-        tracks_.evidence(keeper, cluster_words);
-        evidence::average(words, cluster_words, keeper.newest, words);
-    }
+    const bool member = keeper.tag != track->tag;
+    if (member) tracks_.evidence(keeper, cluster_words);
     const auto caller = principals_.look(principal_tag);
     const auto in_force = policy();
     const policy::Model* declared = in_force->model(model);
     const bool row = declared != nullptr && declared->modality == policy::Modality::row;
-    const evidence::Reading reading = evidence::read(words, keeper.newest, row);
+    const evidence::Reading reading = member ? member_reading(words, cluster_words, keeper.newest, row)
+                                             : evidence::read(words, keeper.newest, row);
     std::vector<std::uint16_t> families;
     for (const policy::Probe& probe : in_force->spec().probes) families.push_back(probe.family);
     std::array<double, signal::signal_count> values;

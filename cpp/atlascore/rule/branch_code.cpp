@@ -143,10 +143,26 @@ class Emitter {
   public:
     explicit Emitter(const Graph& graph) : graph_(graph), necessity_(graph) {}
 
-    std::vector<Step> run() {
+    BranchCode run() {
+        BranchCode code;
         const std::uint32_t end = push(Step{});
-        if (!graph_.roots.empty()) emit_rules(graph_.roots, end);
-        return finish();
+        std::vector<Root> left = graph_.roots;
+        while (const std::optional<std::uint16_t> slot = most_needed(left)) {
+            std::vector<Root> behind;
+            std::erase_if(left, [&](const Root& root) {
+                const bool needs = need_of(root, *slot) != nullptr;
+                if (needs) behind.push_back(root);
+                return needs;
+            });
+            Step lowest = *need_of(behind[0], *slot);
+            for (const Root& root : behind)
+                lowest.threshold = std::min(lowest.threshold, need_of(root, *slot)->threshold);
+            known_.push_back(lowest);
+            code.gates.push_back({lowest.threshold, emit_rules(behind, end), *slot});
+            known_.pop_back();
+        }
+        code.ungated = left.empty() ? end : emit_rules(left, end);
+        return finish(std::move(code));
     }
 
   private:
@@ -155,6 +171,27 @@ class Emitter {
     std::uint32_t push(const Step& step) {
         steps_.push_back(step);
         return static_cast<std::uint32_t>(steps_.size() - 1);
+    }
+
+    // The test that the rule cannot match without, of the signal being above something; null if there is
+    // none.
+    const Step* need_of(const Root& root, std::uint16_t slot) {
+        for (const Step& test : necessity_.of(root.condition).tests()) {
+            if (test.kind == Step::Kind::above && test.slot == slot) return &test;
+        }
+        return nullptr;
+    }
+
+    // The signal that the most of these rules cannot match without: the fewest gates, found greedily.
+    std::optional<std::uint16_t> most_needed(std::span<const Root> rules) {
+        std::map<std::uint16_t, std::size_t> counts;
+        for (const Root& root : rules) {
+            for (const Step& test : necessity_.of(root.condition).tests()) {
+                if (test.kind == Step::Kind::above) ++counts[test.slot];
+            }
+        }
+        if (counts.empty()) return std::nullopt;
+        return std::ranges::max_element(counts, {}, [](const auto& entry) { return entry.second; })->first;
     }
 
     // The rules in their order, then `next`. What all of them need is tested first, so that most events pass
@@ -238,14 +275,17 @@ class Emitter {
         return target;
     }
 
-    std::vector<Step> finish() {
+    BranchCode finish(BranchCode code) {
         const auto last = static_cast<std::uint32_t>(steps_.size() - 1);
+        code.ungated = last - code.ungated;
+        for (Gate& gate : code.gates) gate.first = last - gate.first;
         for (Step& step : steps_) {
             step.on_true = last - step.on_true;
             step.on_false = last - step.on_false;
         }
         std::ranges::reverse(steps_);
-        return std::move(steps_);
+        code.steps = std::move(steps_);
+        return code;
     }
 
     const Graph& graph_;
@@ -256,7 +296,7 @@ class Emitter {
 
 }  // namespace
 
-std::vector<Step> branch_code(const Graph& graph) {
+BranchCode branch_code(const Graph& graph) {
     return Emitter(graph).run();
 }
 

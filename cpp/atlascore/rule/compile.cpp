@@ -207,7 +207,7 @@ class Compiler {
             if (condition == Ref::constant(false)) continue;
             graph_.roots.push_back({static_cast<std::uint16_t>(i), emit(condition)});
         }
-        graph_.steps = branch_code(graph_);
+        graph_.code = branch_code(graph_);
     }
 
     Ref emit(Ref ref) {

@@ -24,9 +24,33 @@ class Evaluation {
     }
 
     std::size_t run(std::span<std::uint16_t> out) noexcept {
-        std::size_t matched = 0;
-        const Step* const steps = graph_.steps.data();
-        for (const Step* step = steps;;) {
+        out_ = out;
+        run_from(graph_.code.ungated);
+        for (const Gate& gate : graph_.code.gates) {
+            if (signals_[gate.slot] > gate.threshold) run_from(gate.first);
+        }
+        return matched_;
+    }
+
+    Explanation explain(Ref ref, bool is_evaluated) {
+        if (ref.negated()) return explain_negation(ref, is_evaluated);
+        if (!ref.is_node()) return explain_leaf(ref.index(), is_evaluated);
+        const Node& node = graph_.nodes[ref.index()];
+        Explanation out;
+        out.kind = node.all ? Condition::Kind::all : Condition::Kind::any;
+        bool is_open = is_evaluated;
+        for (std::uint32_t i = 0; i < node.count; ++i) {
+            out.children.push_back(explain(graph_.children[node.first + i], is_open));
+            is_open = is_open && out.children.back().result == result_of(node.all);
+        }
+        if (is_evaluated) out.result = result_of(is_open == node.all);
+        return out;
+    }
+
+  private:
+    void run_from(std::uint32_t first) noexcept {
+        const Step* const steps = graph_.code.steps.data();
+        for (const Step* step = steps + first;;) {
             bool holds = true;
             switch (step->kind) {
                 case Step::Kind::above:
@@ -51,32 +75,27 @@ class Evaluation {
                     scratch_.nodes_[step->index] = stamp_ | step->slot;
                     break;
                 case Step::Kind::match:
-                    if (matched == out.size()) return matched;
-                    out[matched++] = step->slot;
+                    add_match(step->slot);
                     break;
                 case Step::Kind::halt:
-                    return matched;
+                    return;
             }
             step = steps + (holds ? step->on_true : step->on_false);
         }
     }
 
-    Explanation explain(Ref ref, bool is_evaluated) {
-        if (ref.negated()) return explain_negation(ref, is_evaluated);
-        if (!ref.is_node()) return explain_leaf(ref.index(), is_evaluated);
-        const Node& node = graph_.nodes[ref.index()];
-        Explanation out;
-        out.kind = node.all ? Condition::Kind::all : Condition::Kind::any;
-        bool is_open = is_evaluated;
-        for (std::uint32_t i = 0; i < node.count; ++i) {
-            out.children.push_back(explain(graph_.children[node.first + i], is_open));
-            is_open = is_open && out.children.back().result == result_of(node.all);
+    // Ascending; where there is no room the highest go.
+    void add_match(std::uint16_t rule) noexcept {
+        std::size_t at = matched_;
+        if (matched_ < out_.size()) {
+            ++matched_;
+        } else if (at == 0 || out_[--at] < rule) {
+            return;
         }
-        if (is_evaluated) out.result = result_of(is_open == node.all);
-        return out;
+        for (; at > 0 && out_[at - 1] > rule; --at) out_[at] = out_[at - 1];
+        out_[at] = rule;
     }
 
-  private:
     static Explanation::Result result_of(bool holds) noexcept {
         return holds ? Explanation::Result::yes : Explanation::Result::no;
     }
@@ -121,6 +140,8 @@ class Evaluation {
     const double* signals_;
     Scratch& scratch_;
     std::uint32_t stamp_ = 0;
+    std::span<std::uint16_t> out_;
+    std::size_t matched_ = 0;
 };
 
 std::size_t Program::evaluate(Phase phase, const event::Value* fields, const double* signals,

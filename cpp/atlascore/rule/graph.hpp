@@ -4,11 +4,12 @@
 // In the graph equal predicates and equal sub-conditions exist once, and children come before parents.
 //
 // Branch code is a flat list of steps, each a test with the step to go to when it holds and when it does not.
-// AND, OR and NOT are only ways to wire the targets, so evaluating a rule set is one loop without recursion,
-// and short circuit is a jump. Rules follow each other in the order of their indexes; one that holds passes
-// through its `match` step. Blocks of rules begin with the tests that every rule in them needs, for example
-// the lowest of their thresholds, so most events pass a hundred rules in a few steps. A jump to a test whose
-// outcome the jumping step implies is wired past it.
+// AND, OR and NOT are only ways to wire the targets, so evaluating a rule is a loop without recursion, and
+// short circuit is a jump; a rule that holds passes through its `match` step. Rules that cannot match unless
+// one signal is above some threshold stand behind a gate, one for as many rules as share a signal: for most
+// events all gates are shut, and to see that is one comparison each. Behind a gate, rules are in the order of
+// their indexes, and blocks of them begin with the tests that every rule in them needs, for example the
+// lowest of their thresholds. A jump to a test whose outcome the jumping step implies is wired past it.
 #pragma once
 
 #include <compare>
@@ -80,6 +81,19 @@ struct Step {
     double threshold = 0;
 };
 
+// Code that is run only if signal `slot` is above `threshold`.
+struct Gate {
+    double threshold = 0;
+    std::uint32_t first = 0;  // step
+    std::uint16_t slot = 0;
+};
+
+struct BranchCode {
+    std::vector<Gate> gates;
+    std::uint32_t ungated = 0;  // the first step of the code that is always run
+    std::vector<Step> steps;
+};
+
 struct Graph {
     PredicateTable table;
     std::vector<const Leaf*> leaves;  // what each predicate was compiled from
@@ -87,10 +101,10 @@ struct Graph {
     std::vector<Ref> children;
     std::vector<Root> roots;  // by rule index
     std::vector<SignalRef> signals;
-    std::vector<Step> steps;
+    BranchCode code;
 };
 
 // The branch code of the graph's roots.
-std::vector<Step> branch_code(const Graph& graph);
+BranchCode branch_code(const Graph& graph);
 
 }  // namespace atlascore::rule

@@ -70,7 +70,6 @@ std::uint64_t track_tag(std::uint64_t principal_tag, const Binding& binding) noe
 std::uint64_t Engine::expect(const Binding& binding, std::string_view principal) const noexcept {
     const std::uint64_t tag = base::hash64(principal, key_seed_);
     tracks_.prefetch(track_tag(tag, binding));
-    if (binding.reads_principal_use) principals_.prefetch(tag);
     return tag;
 }
 
@@ -86,7 +85,9 @@ Fault Engine::decide(const Binding& binding, const Query& query, Decision& decis
 
     pass.principal_tag =
         query.principal_tag != 0 ? query.principal_tag : base::hash64(query.principal, key_seed_);
-    pass.track = tracks_.open(track_tag(pass.principal_tag, binding), query.now);
+    pass.track = tracks_.open(track_tag(pass.principal_tag, binding), query.now, query.principal_tag != 0);
+    // Who has a slab has in it where the principal's record is.
+    if (binding.reads_principal_use && !pass.track.hot) principals_.prefetch(pass.principal_tag);
     decision.track_tag = pass.track.tag;
     decision.principal_tag = pass.principal_tag;
     decision.slot = pass.track.slot;

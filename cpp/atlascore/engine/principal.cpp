@@ -1,5 +1,6 @@
 #include "atlascore/engine/principal.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <limits>
 
@@ -49,27 +50,37 @@ void each_observation(const evidence::Observations& seen, const Update& update) 
     }
 }
 
-double recon(const PrincipalUse& use, double now) noexcept {
+double recon(const PrincipalUse::Reading& use, double now) noexcept {
+    if (std::ranges::all_of(use.evidence, [](std::uint64_t word) { return word == 0; })) return 0;
     std::uint64_t words[evidence::component_room] = {};
-    std::uint64_t any = 0;
-    for (std::size_t i = 0; i < PrincipalUse::evidence_words; ++i) {
-        any |= words[first_component + i] =
-            std::atomic_ref(const_cast<std::uint64_t&>(use.evidence[i])).load(std::memory_order_relaxed);
-    }
-    if (any == 0) return 0;
+    std::ranges::copy(use.evidence, words + first_component);
     return evidence::read(words, now, false).family[static_cast<std::size_t>(evidence::Family::recon)];
+}
+
+// Of a principal that PrincipalUse::quiet() is true of; `enough`: requests for a ratio.
+double quiet_signal(Signal signal, bool enough) noexcept {
+    switch (signal) {
+        case Signal::distinct_models:
+            return PrincipalUse::one_model;
+        case Signal::distinct_endpoints:
+            return PrincipalUse::one_endpoint;
+        case Signal::evidence_recon:
+            return 0;
+        default:
+            return enough ? 0 : std::numeric_limits<double>::quiet_NaN();
+    }
 }
 
 }  // namespace
 
-double principal_signal(Signal signal, const PrincipalUse& use, double now) noexcept {
+double principal_signal(Signal signal, const PrincipalUse::Reading& use, double now) noexcept {
     switch (signal) {
         case Signal::distinct_models:
-            return use.distinct_models(now);
+            return use.distinct_models();
         case Signal::distinct_endpoints:
-            return use.distinct_endpoints(now);
+            return use.distinct_endpoints();
         case Signal::error_ratio:
-            return use.error_ratio(now);
+            return use.error_ratio();
         case Signal::evidence_recon:
             return recon(use, now);
         default:
@@ -94,31 +105,37 @@ std::optional<bool> Engine::varies_bias(const Pass& pass) const noexcept {
 // `pending`: the query under way counts.
 void Engine::read_principal_signals(Pass& pass, bool pending) noexcept {
     const Binding& binding = pass.binding;
-    pass.principal = principals_.open(pass.principal_tag);
-    PrincipalUse use = pass.principal.use->copy();
+    track::HotTrack* const slab = tracks_.hot(pass.track.hot);
+    pass.principal = slab != nullptr ? principals_.open(pass.principal_tag, slab->principal)
+                                     : principals_.open(pass.principal_tag);
     const double now = pass.query.now;
+    const auto phase = pending ? rule::Phase::request : rule::Phase::response;
+    const auto& plans = binding.plans[static_cast<std::size_t>(phase)]
+                            .of[static_cast<std::size_t>(signal::Source::principal)];
+    if (pending && !pass.recon && pass.parameters.tokens == 0) {
+        if (const auto requests = pass.principal.use->quiet(binding.place, now)) {
+            const bool enough = *requests + pass.rows() >= PrincipalUse::fewest_requests;
+            for (const Binding::Plan& plan : plans)
+                pass.decision.signals[plan.place] = quiet_signal(plan.signal, enough);
+            return;
+        }
+    }
+    PrincipalUse::Reading use = pass.principal.use->reading(now);
     if (pending) {
-        const unsigned before = use.places(now);
-        use.add_request(binding.place, pass.query.now, pass.rows());
-        const unsigned places = use.places(now);
-        const bool looks_around = places > free_places;
+        const bool is_new = use.add_request(binding.place, pass.rows());
         if (binding.reads_recon) {
-            if (looks_around) pass.recon.add(Component::new_place, places > before);
+            if (use.places() > free_places) pass.recon.add(Component::new_place, is_new);
             if (const auto varies = varies_bias(pass)) pass.recon.add(Component::bias_set, *varies);
             each_observation(pass.recon, [&](std::size_t i, Component component, bool hit) {
                 evidence::update_word(use.evidence[i], component, hit, now);
             });
         }
     }
-    const auto phase = pending ? rule::Phase::request : rule::Phase::response;
-    for (const Binding::Plan& plan : binding.plans[static_cast<std::size_t>(phase)]
-                                         .of[static_cast<std::size_t>(signal::Source::principal)]) {
+    for (const Binding::Plan& plan : plans)
         pass.decision.signals[plan.place] = principal_signal(plan.signal, use, now);
-    }
 }
 
 void Engine::commit_principal(Pass& pass) noexcept {
-    if (!principals_.holds(pass.principal)) return;
     PrincipalUse& use = *pass.principal.use;
     use.add_request(pass.binding.place, pass.query.now, pass.rows());
     const bool looks_around = pass.recon.made >> static_cast<unsigned>(Component::new_place) & 1;

@@ -8,6 +8,6 @@
 
 namespace atlascore::engine {
 
-double principal_signal(signal::Signal signal, const track::PrincipalUse& use, double now) noexcept;
+double principal_signal(signal::Signal signal, const track::PrincipalUse::Reading& use, double now) noexcept;
 
 }  // namespace atlascore::engine

@@ -4,6 +4,7 @@
 #include <bit>
 #include <limits>
 
+#include "atlascore/base/bits.hpp"
 #include "atlascore/base/hash.hpp"
 #include "atlascore/engine/pass.hpp"
 #include "atlascore/simd/kernels.hpp"
@@ -88,7 +89,7 @@ void Engine::find_template(const Binding& binding, const PromptBefore& before,
     const KnownPrompts& known = binding.known;
     prompt.allowed = nearest(prompt.hash, known.allowed).has_value();
     // Where only masked parts differ, the prompts' own hash is their template.
-    const bool goes_on = std::popcount(prompt.hash ^ before.name) <= track::template_distance;
+    const bool goes_on = base::count_bits(prompt.hash ^ before.name) <= track::template_distance;
     const auto grams = track::shared_grams(prompt.outline, before.marks);
     if (grams && !prompt.allowed && !goes_on) {
         prompt.hash = track::template_hash(*grams, sketch_seed_);

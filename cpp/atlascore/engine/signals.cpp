@@ -277,7 +277,7 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
                 break;
             }
             case Source::principal:
-                value = caller ? principal_signal(info.id, *caller->use, now) : missing;
+                value = caller ? principal_signal(info.id, caller->use->reading(now), now) : missing;
                 break;
             case Source::count_:
                 break;

@@ -123,7 +123,7 @@ Reading read(std::span<const std::uint64_t, component_room> words, double now, b
     unsigned strict = 0;
     for (const FamilyInfo& f : families()) {
         const auto i = static_cast<std::size_t>(f.id);
-        reading.family[i] = std::log10(1 + r[i]);
+        reading.family[i] = r[i] == 0 ? 0 : std::log10(1 + r[i]);
         if (!f.strict) continue;
         ++strict;
         sum += r[i];

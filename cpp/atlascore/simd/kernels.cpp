@@ -144,6 +144,12 @@ FloatCheck CheckFloats(const float* x, std::size_t count) {
         least = hn::Min(least, hn::Xor(v, minus));
     };
     std::size_t i = 0;
+    for (; i + 4 * n <= count; i += 4 * n) {
+        look(hn::LoadU(d, bits + i));
+        look(hn::LoadU(d, bits + i + n));
+        look(hn::LoadU(d, bits + i + 2 * n));
+        look(hn::LoadU(d, bits + i + 3 * n));
+    }
     for (; i + n <= count; i += n) look(hn::LoadU(d, bits + i));
     if (i < count) look(load_tail(d, bits + i, count - i));
     return {hn::GetLane(hn::MaxOfLanes(d, largest)) < 0x7F800000u,
@@ -209,23 +215,47 @@ HWY_INLINE hn::Vec<D> with_signs([[maybe_unused]] D d, hn::Vec<D> v, std::uint64
 #endif
 }
 
+// `scale_at(v, at)`: the features from `at` on, scaled.
+template <class ScaleOf>
+HWY_INLINE void add_blocks_scaled(const float* x, std::size_t width, const SketchBlock* blocks, float* sums,
+                                  const Affine& scale, const ScaleOf& scale_at) {
+    const hn::CappedTag<float, 16> d;
+    const std::size_t n = hn::Lanes(d);
+    const auto add = [&](float* into, std::size_t at, std::uint64_t signs, std::size_t l) HWY_ATTR {
+        const auto z = scale_at(hn::LoadU(d, x + at + l), at + l);
+        hn::StoreU(hn::Add(hn::LoadU(d, into + l), with_signs(d, z, signs, l)), d, into + l);
+    };
+    std::size_t first = 0;
+    for (; first + 64 <= width; first += 64) {
+        const SketchBlock block = *blocks++;
+        for (std::size_t l = 0; l < 64; l += n) add(sums + block.rotation, first, block.signs, l);
+    }
+    if (first == width) return;
+    const SketchBlock block = *blocks;
+    float* const into = sums + block.rotation;
+    std::size_t l = 0;
+    for (; first + l + n <= width; l += n) add(into, first, block.signs, l);
+    for (; first + l < width; ++l) {
+        const float z = scaled_one(x[first + l], scale, first + l);
+        into[l] += (block.signs >> l) & 1 ? -z : z;
+    }
+}
+
 void AddBlocks(const float* x, std::size_t width, const Affine& scale, const SketchBlock* blocks,
                float* sums) {
     const hn::CappedTag<float, 16> d;
-    const std::size_t n = hn::Lanes(d);
-    for (std::size_t first = 0; first < width; first += 64) {
-        const SketchBlock block = *blocks++;
-        float* into = sums + block.rotation;
-        const std::size_t count = width - first < 64 ? width - first : 64;
-        std::size_t l = 0;
-        for (; l + n <= count; l += n) {
-            const auto z = scaled(d, hn::LoadU(d, x + first + l), scale, first + l);
-            hn::StoreU(hn::Add(hn::LoadU(d, into + l), with_signs(d, z, block.signs, l)), d, into + l);
-        }
-        for (; l < count; ++l) {
-            const float z = scaled_one(x[first + l], scale, first + l);
-            into[l] += (block.signs >> l) & 1 ? -z : z;
-        }
+    const float *const centers = scale.centers, *const inverses = scale.inverses;
+    if (centers != nullptr && inverses != nullptr) {
+        add_blocks_scaled(x, width, blocks, sums, scale, [&](auto v, std::size_t at) HWY_ATTR {
+            return hn::Mul(hn::Sub(v, hn::LoadU(d, centers + at)), hn::LoadU(d, inverses + at));
+        });
+    } else if (centers == nullptr && inverses == nullptr) {
+        const auto center = hn::Set(d, scale.center), inverse = hn::Set(d, scale.inverse);
+        add_blocks_scaled(x, width, blocks, sums, scale,
+                          [&](auto v, std::size_t) HWY_ATTR { return hn::Mul(hn::Sub(v, center), inverse); });
+    } else {
+        add_blocks_scaled(x, width, blocks, sums, scale,
+                          [&](auto v, std::size_t at) HWY_ATTR { return scaled(d, v, scale, at); });
     }
 }
 
@@ -387,6 +417,18 @@ void TallyTraits(const std::uint64_t* a, const std::uint32_t* traits, const Outc
             static_cast<std::uint32_t>(sum >> 48), static_cast<std::uint32_t>(sum >> 16 & 0xFFFF)};
 }
 
+bool AnyLowHalf(const std::uint64_t* words, std::uint32_t half) {
+    constexpr std::size_t places = 64;
+    const hn::CappedTag<std::uint64_t, 8> d;
+    const auto wanted = hn::Set(d, half), low_half = hn::Set(d, 0xFFFFFFFFu);
+    auto any = hn::Zero(d);
+    for (std::size_t i = 0; i < places; i += hn::Lanes(d)) {
+        const auto equal = hn::Eq(hn::And(hn::LoadU(d, words + i), low_half), wanted);
+        any = hn::Or(any, hn::VecFromMask(d, equal));
+    }
+    return !hn::AllTrue(d, hn::Eq(any, hn::Zero(d)));
+}
+
 void Hamming(std::uint64_t x, const std::uint64_t* words, std::size_t count, std::uint32_t* out) {
     for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<std::uint32_t>(std::popcount(x ^ words[i]));
 }
@@ -401,45 +443,79 @@ void MinMerge(std::uint64_t* into, const std::uint64_t* from, std::size_t count)
     for (; i < count; ++i) into[i] = from[i] < into[i] ? from[i] : into[i];
 }
 
-// Six vectors of outputs at a time, so that their sums hide each other's latency.
+// outputs `j` to `j + vectors n` of Project. Every sum runs in `chains` parts, so that six of them, or four,
+// hide each other's latency.
+template <std::size_t vectors, std::size_t chains, class D>
+HWY_INLINE void project_block(D d, const float* matrix, const float* x, std::size_t inputs,
+                              std::size_t outputs, float* out) {
+    const std::size_t n = hn::Lanes(d);
+    hn::Vec<D> sums[vectors * chains];
+    for (auto& sum : sums) sum = hn::Zero(d);
+    std::size_t i = 0;
+    for (; i + chains <= inputs; i += chains) {
+        for (std::size_t c = 0; c < chains; ++c) {
+            const auto v = hn::Set(d, x[i + c]);
+            const float* const row = matrix + (i + c) * outputs;
+            for (std::size_t k = 0; k < vectors; ++k)
+                sums[c * vectors + k] = hn::MulAdd(v, hn::LoadU(d, row + k * n), sums[c * vectors + k]);
+        }
+    }
+    for (; i < inputs; ++i) {
+        for (std::size_t k = 0; k < vectors; ++k)
+            sums[k] = hn::MulAdd(hn::Set(d, x[i]), hn::LoadU(d, matrix + i * outputs + k * n), sums[k]);
+    }
+    for (std::size_t k = 0; k < vectors; ++k) {
+        for (std::size_t c = 1; c < chains; ++c) sums[k] = hn::Add(sums[k], sums[c * vectors + k]);
+        hn::StoreU(sums[k], d, out + k * n);
+    }
+}
+
 void Project(const float* matrix, const float* x, std::size_t inputs, std::size_t outputs, float* out) {
+    std::size_t j = 0;
+#if !HWY_HAVE_SCALABLE
     const hn::CappedTag<float, 16> d;
     const std::size_t n = hn::Lanes(d);
-    std::size_t j = 0;
-    for (; j + 6 * n <= outputs; j += 6 * n) {
-        auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0;
-        for (std::size_t i = 0; i < inputs; ++i) {
-            const auto v = hn::Set(d, x[i]);
-            const float* row = matrix + i * outputs + j;
-            s0 = hn::MulAdd(v, hn::LoadU(d, row), s0);
-            s1 = hn::MulAdd(v, hn::LoadU(d, row + n), s1);
-            s2 = hn::MulAdd(v, hn::LoadU(d, row + 2 * n), s2);
-            s3 = hn::MulAdd(v, hn::LoadU(d, row + 3 * n), s3);
-            s4 = hn::MulAdd(v, hn::LoadU(d, row + 4 * n), s4);
-            s5 = hn::MulAdd(v, hn::LoadU(d, row + 5 * n), s5);
-        }
-        hn::StoreU(s0, d, out + j);
-        hn::StoreU(s1, d, out + j + n);
-        hn::StoreU(s2, d, out + j + 2 * n);
-        hn::StoreU(s3, d, out + j + 3 * n);
-        hn::StoreU(s4, d, out + j + 4 * n);
-        hn::StoreU(s5, d, out + j + 5 * n);
-    }
-    for (; j + n <= outputs; j += n) {
-        auto even = hn::Zero(d), odd = even;
-        std::size_t i = 0;
-        for (; i + 2 <= inputs; i += 2) {
-            even = hn::MulAdd(hn::Set(d, x[i]), hn::LoadU(d, matrix + i * outputs + j), even);
-            odd = hn::MulAdd(hn::Set(d, x[i + 1]), hn::LoadU(d, matrix + (i + 1) * outputs + j), odd);
-        }
-        if (i < inputs) even = hn::MulAdd(hn::Set(d, x[i]), hn::LoadU(d, matrix + i * outputs + j), even);
-        hn::StoreU(hn::Add(even, odd), d, out + j);
-    }
+    for (; j + 6 * n <= outputs; j += 6 * n) project_block<6, 1>(d, matrix + j, x, inputs, outputs, out + j);
+    for (; j + 3 * n <= outputs; j += 3 * n) project_block<3, 2>(d, matrix + j, x, inputs, outputs, out + j);
+    for (; j + n <= outputs; j += n) project_block<1, 4>(d, matrix + j, x, inputs, outputs, out + j);
+#endif
     for (; j < outputs; ++j) {
         float sum = 0;
         for (std::size_t i = 0; i < inputs; ++i) sum += x[i] * matrix[i * outputs + j];
         out[j] = sum;
     }
+}
+
+// The place that is written now is `current`; the epoch of the places behind it is one less each, around the
+// ring.
+std::uint64_t CountRing(const std::uint64_t* ring, std::size_t places, std::size_t current,
+                        std::uint64_t empty) {
+    constexpr std::uint64_t epoch = std::uint64_t{1} << 32;
+    const auto count_one = [&](std::size_t place) {
+        const std::size_t behind = place <= current ? current - place : current + places - place;
+        const std::uint64_t count = ring[place] - (empty - behind * epoch);
+        return count >> ring_count_bits == 0 ? count : 0;
+    };
+    std::uint64_t sum = 0;
+    std::size_t i = 0;
+#if !HWY_HAVE_SCALABLE && HWY_TARGET != HWY_SCALAR
+    const hn::CappedTag<std::uint64_t, 4> d;  // rings have few places
+    const std::size_t n = hn::Lanes(d);
+    const auto zero = hn::Zero(d), turn = hn::Set(d, places * epoch), at = hn::Set(d, current);
+    auto place = hn::Iota(d, 0), total = zero;
+    auto expected = hn::Add(hn::Set(d, empty - current * epoch), hn::ShiftLeft<32>(place));
+    for (; i + n <= places; i += n) {
+        const auto of_before = hn::IfThenElseZero(hn::Gt(place, at), turn);
+        const auto count = hn::Sub(hn::LoadU(d, ring + i), hn::Sub(expected, of_before));
+        const auto fits = hn::Eq(hn::ShiftRight<ring_count_bits>(count), zero);
+        total = hn::Add(total, hn::IfThenElseZero(fits, count));
+        place = hn::Add(place, hn::Set(d, n));
+        expected = hn::Add(expected, hn::Set(d, n * epoch));
+    }
+    sum = hn::GetLane(hn::SumOfLanes(d, total));
+#endif
+    for (; i < places; ++i) sum += count_one(i);
+    return sum;
 }
 
 }  // namespace atlascore::simd::HWY_NAMESPACE
@@ -463,9 +539,11 @@ HWY_EXPORT(FourDots);
 HWY_EXPORT(EqualBytes);
 HWY_EXPORT(TallyOutcomes);
 HWY_EXPORT(TallyTraits);
+HWY_EXPORT(AnyLowHalf);
 HWY_EXPORT(Hamming);
 HWY_EXPORT(MinMerge);
 HWY_EXPORT(Project);
+HWY_EXPORT(CountRing);
 
 namespace {
 
@@ -628,6 +706,10 @@ TraitTally tally_traits(const std::uint64_t* a, const std::uint32_t* traits, con
     return tally;
 }
 
+bool any_low_half(const std::uint64_t* words, std::uint32_t half) noexcept {
+    return HWY_DYNAMIC_DISPATCH(AnyLowHalf)(words, half);
+}
+
 void hamming(std::uint64_t x, const std::uint64_t* words, std::size_t count, std::uint32_t* out) noexcept {
     HWY_DYNAMIC_DISPATCH(Hamming)(x, words, count, out);
 }
@@ -639,6 +721,11 @@ void min_merge(std::uint64_t* into, const std::uint64_t* from, std::size_t count
 void project(const float* matrix, const float* x, std::size_t inputs, std::size_t outputs,
              float* out) noexcept {
     HWY_DYNAMIC_DISPATCH(Project)(matrix, x, inputs, outputs, out);
+}
+
+std::uint64_t count_ring(const std::uint64_t* ring, std::size_t places, std::size_t current,
+                         std::uint64_t empty) noexcept {
+    return HWY_DYNAMIC_DISPATCH(CountRing)(ring, places, current, empty);
 }
 
 const char* active_target() noexcept {

@@ -106,6 +106,16 @@ std::size_t keep_candidates(std::uint64_t* hashes, std::size_t count, const std:
 // into[i] = min(into[i], from[i]).
 void min_merge(std::uint64_t* into, const std::uint64_t* from, std::size_t count) noexcept;
 
+// --- windows -------------------------------------------------------------------------------------
+
+// A ring of time buckets, one word each:  epoch 32 | generation 4 | count 28.
+inline constexpr unsigned ring_count_bits = 28;
+// The sum of the counts of those buckets that are of the generation of `empty` and of the epoch their place
+// has when the bucket at `current` has that of `empty`, a word of count 0. Reads words that others may be
+// writing.
+std::uint64_t count_ring(const std::uint64_t* ring, std::size_t places, std::size_t current,
+                         std::uint64_t empty) noexcept;
+
 // --- outcomes ------------------------------------------------------------------------------------
 
 // A ring of 64 outcomes, two words each:
@@ -134,6 +144,9 @@ struct TraitTally {
 };
 TraitTally tally_traits(const std::uint64_t* a, const std::uint32_t* traits, const OutcomeTags& tags,
                         std::uint32_t now, std::uint32_t window) noexcept;
+
+// Whether the lower half of one of the 64 words is this one. Reads words that others may be writing.
+bool any_low_half(const std::uint64_t* words, std::uint32_t half) noexcept;
 
 // --- text ----------------------------------------------------------------------------------------
 

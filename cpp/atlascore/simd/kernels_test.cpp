@@ -447,3 +447,48 @@ TEST_CASE("word bits, every byte at every place") {
         }
     });
 }
+
+TEST_CASE("words whose lower half is the one looked for") {
+    std::mt19937_64 random(21);
+    std::vector<std::uint64_t> words(64);
+    for (std::uint64_t& word : words) word = random() | 1;  // odd
+    for (const std::size_t at : {0u, 7u, 31u, 63u}) {
+        const std::uint64_t before = words[at];
+        on_every_target([&] {
+            words[at] = before;
+            CHECK_FALSE(simd::any_low_half(words.data(), 0xABCDEF00));
+            words[at] = 0x1234567800000000 | 0xABCDEF00;
+            CHECK(simd::any_low_half(words.data(), 0xABCDEF00));
+            words[at] = 0xABCDEF0000000001;  // in the upper half
+            CHECK_FALSE(simd::any_low_half(words.data(), 0xABCDEF00));
+        });
+        words[at] = before;
+    }
+}
+
+TEST_CASE("rings of buckets, any size, epochs that wrap") {
+    std::mt19937_64 random(22);
+    constexpr std::uint64_t generation = 5ull << simd::ring_count_bits;
+    for (const std::size_t places : {2u, 3u, 4u, 5u, 8u, 20u, 32u}) {
+        for (const std::uint64_t epoch : {1'000ull, 3ull, 0xFFFFFFFFull}) {
+            for (std::size_t current = 0; current < places; ++current) {
+                std::vector<std::uint64_t> ring(places);
+                std::uint64_t expected = 0;
+                for (std::size_t place = 0; place < places; ++place) {
+                    const std::size_t behind = (current + places - place) % places;
+                    const std::uint64_t count = random() % 100;
+                    const unsigned kind = random() % 4;
+                    const std::uint64_t other = kind == 0   ? places
+                                                : kind == 1 ? ~std::uint64_t{0}
+                                                            : 0;  // epochs off
+                    ring[place] = (epoch - behind - other) << 32 | (kind == 2 ? 0 : generation) | count;
+                    expected += kind == 3 ? count : 0;
+                }
+                on_every_target([&] {
+                    CHECK(simd::count_ring(ring.data(), places, current, epoch << 32 | generation) ==
+                          expected);
+                });
+            }
+        }
+    }
+}

@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "atlascore/base/bits.hpp"
 #include "atlascore/track/sketch_slot.hpp"
 
 namespace atlascore::track {
@@ -61,7 +62,7 @@ std::uint32_t AnswerProfile::answers() const noexcept {
 
 unsigned AnswerProfile::labels_set() const noexcept {
     unsigned set = 0;
-    for (const std::uint64_t& word : labels) set += static_cast<unsigned>(std::popcount(shared_load(word)));
+    for (const std::uint64_t& word : labels) set += base::count_bits(shared_load(word));
     return set;
 }
 

@@ -2,35 +2,50 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <numbers>
 
+#include "atlascore/base/bits.hpp"
 #include "atlascore/base/hash.hpp"
 #include "atlascore/simd/kernels.hpp"
 #include "atlascore/track/sketch_slot.hpp"
 
 namespace atlascore::track {
+namespace {
+
+// Linear counting: the cells that so many bits stand for.
+const std::array<double, Coverage::bit_count + 1> cells_of = [] {
+    constexpr auto bits = static_cast<double>(Coverage::bit_count);
+    std::array<double, Coverage::bit_count + 1> table{};
+    for (std::size_t set = 0; set < Coverage::bit_count; ++set)
+        table[set] = std::min(coverage_cells, -bits * std::log1p(-static_cast<double>(set) / bits));
+    table[Coverage::bit_count] = coverage_cells;
+    return table;
+}();
+
+}  // namespace
 
 CoveragePlanes::CoveragePlanes(std::uint64_t from) noexcept : seed(base::mix64(from, 0x63656C6C)) {
     const auto uniform = [&](std::size_t i) {
         return (static_cast<double>(base::mix64(seed, i) >> 11) + 0.5) * 0x1p-53;
     };
-    for (std::size_t i = 0; i < normals.size(); ++i) {
+    normals.fill(0);
+    for (std::size_t i = 0; i < coverage_planes * linear_size; ++i) {
         const double length = std::sqrt(-2 * std::log(uniform(2 * i)));
-        normals[i] = static_cast<float>(length * std::cos(2 * std::numbers::pi * uniform(2 * i + 1)));
+        normals[i % linear_size * columns + i / linear_size] =
+            static_cast<float>(length * std::cos(2 * std::numbers::pi * uniform(2 * i + 1)));
     }
 }
 
 std::uint16_t CoveragePlanes::bit_of(const float* linear, const float* center) const noexcept {
     alignas(64) float from_center[linear_size];
     for (std::size_t i = 0; i < linear_size; ++i) from_center[i] = linear[i] - center[i];
+    float sides[columns];
+    simd::project(normals.data(), from_center, linear_size, columns, sides);
     std::uint64_t cell = 0;
-    for (std::size_t plane = 0; plane < coverage_planes; ++plane) {
-        const float side = simd::dot(normals.data() + plane * linear_size, from_center, linear_size);
-        cell |= static_cast<std::uint64_t>(side > 0) << plane;
-    }
+    for (std::size_t plane = 0; plane < coverage_planes; ++plane)
+        cell |= static_cast<std::uint64_t>(sides[plane] > 0) << plane;
     return static_cast<std::uint16_t>(base::mix64(seed, cell) % Coverage::bit_count);
 }
 
@@ -56,11 +71,9 @@ double Coverage::cells(const Step& pending) const noexcept {
     for (std::size_t i = 0; i < std::size(words); ++i) {
         std::uint64_t word = mine ? shared_load(words[i]) : 0;
         if (pending.reference != 0 && pending.bit / 64 == i) word |= std::uint64_t{1} << pending.bit % 64;
-        set += static_cast<std::size_t>(std::popcount(word));
+        set += base::count_bits(word);
     }
-    if (set == bit_count) return coverage_cells;
-    constexpr auto bits = static_cast<double>(bit_count);
-    return std::min(coverage_cells, -bits * std::log1p(-static_cast<double>(set) / bits));
+    return cells_of[set];
 }
 
 double Coverage::share(const Step& pending) const noexcept {

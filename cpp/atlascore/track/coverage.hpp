@@ -25,8 +25,10 @@ struct CoveragePlanes {
     // The bit of the cell that a sketch lies in.
     std::uint16_t bit_of(const float* linear, const float* center) const noexcept;
 
+    static constexpr std::size_t columns = 16;
     std::uint64_t seed;
-    alignas(64) std::array<float, coverage_planes * linear_size> normals;
+    // (64, 16): a column a plane, the last four zero.
+    alignas(64) std::array<float, linear_size * columns> normals;
 };
 
 struct Coverage {

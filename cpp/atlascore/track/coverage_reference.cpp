@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cstring>
 
 #include "atlascore/track/coverage.hpp"
 #include "atlascore/track/sketch_slot.hpp"
@@ -50,7 +51,11 @@ std::uint16_t CoverageReference::center(std::uint16_t of_space, float* out) cons
     const std::uint32_t before = shared_load(sequence, std::memory_order_acquire);
     if (before % 2 != 0 || of_space == 0 || shared_load(space) != of_space) return 0;
     const auto which = static_cast<std::uint16_t>(shared_load(number));
-    for (std::size_t i = 0; i < linear_size; ++i) out[i] = shared_load(mean[i], std::memory_order_acquire);
+    const auto* pairs = reinterpret_cast<const std::uint64_t*>(mean);
+    for (std::size_t i = 0; i < linear_size / 2; ++i) {
+        const std::uint64_t two = shared_load(pairs[i], std::memory_order_acquire);
+        std::memcpy(out + 2 * i, &two, sizeof two);
+    }
     return shared_load(sequence) == before ? which : std::uint16_t{0};
 }
 

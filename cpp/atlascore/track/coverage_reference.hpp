@@ -41,10 +41,10 @@ struct CoverageReference {
 
     // Layout; only the member functions touch it.
     static constexpr std::size_t bin_count = 128;
-    std::uint32_t sequence;  // odd while the center moves
-    std::uint32_t space;     // Sketch::space() of the inputs; 0 none
-    std::uint32_t members;   // inputs that the center is the mean of
-    std::uint32_t number;    // of centers so far
+    alignas(8) std::uint32_t sequence;  // odd while the center moves
+    std::uint32_t space;                // Sketch::space() of the inputs; 0 none
+    std::uint32_t members;              // inputs that the center is the mean of
+    std::uint32_t number;               // of centers so far
     float mean[linear_size];
     std::uint32_t texts;
     float text_sum[linear_size];

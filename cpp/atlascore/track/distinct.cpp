@@ -39,6 +39,13 @@ constexpr ByteSums byte_sums = [] {
     return sums;
 }();
 
+// Linear counting, by how many registers are empty.
+const std::array<double, 65> by_zeros = [] {
+    std::array<double, 65> table{};
+    for (unsigned zeros = 1; zeros <= 64; ++zeros) table[zeros] = 64 * std::log(64.0 / zeros);
+    return table;
+}();
+
 double number_of(const Registers& registers) noexcept {
     double powers = 0;
     unsigned zeros = 0;
@@ -51,7 +58,7 @@ double number_of(const Registers& registers) noexcept {
         powers += of_word;
     }
     const double raw = 0.709 * 64 * 64 / powers;
-    return raw <= 160 && zeros != 0 ? 64 * std::log(64.0 / zeros) : raw;
+    return raw <= 160 && zeros != 0 ? by_zeros[zeros] : raw;
 }
 
 // The larger of each pair of registers, those in even and in odd places apart.

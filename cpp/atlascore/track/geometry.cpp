@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "atlascore/base/bits.hpp"
 #include "atlascore/simd/kernels.hpp"
 
 namespace atlascore::track {
@@ -66,7 +67,7 @@ std::uint64_t dominant_coordinates(const SlotRow& a, const SlotRow& b) noexcept 
 }
 
 bool is_sparse(std::uint64_t changed, std::uint32_t width) noexcept {
-    const int count = std::popcount(changed);
+    const unsigned count = base::count_bits(changed);
     if (count == 0) return false;  // nothing that a coordinate could explain
     if (width > linear_size) return count <= 4;
     return count <= std::max(2.0, 0.05 * width);
@@ -74,7 +75,7 @@ bool is_sparse(std::uint64_t changed, std::uint32_t width) noexcept {
 
 bool is_dense(std::uint64_t changed, std::uint32_t width) noexcept {
     const std::uint32_t coordinates = std::min<std::uint32_t>(width, linear_size);
-    return static_cast<std::uint32_t>(std::popcount(changed)) >= std::max(8u, (coordinates + 3) / 4);
+    return base::count_bits(changed) >= std::max(8u, (coordinates + 3) / 4);
 }
 
 namespace {

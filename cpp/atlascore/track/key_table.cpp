@@ -94,8 +94,8 @@ std::uint32_t KeyTable::seek(std::uint32_t first, std::uint64_t tag) const noexc
     return SlotRef::none;
 }
 
-SlotRef KeyTable::find(std::uint64_t tag) const noexcept {
-    prefetch(tag);
+SlotRef KeyTable::find(std::uint64_t tag, bool prefetched) const noexcept {
+    if (!prefetched) prefetch(tag);
     for (const std::uint32_t first : candidates(tag).first) {
         const std::uint32_t slot = seek(first, tag);
         if (slot == SlotRef::none) continue;
@@ -108,10 +108,10 @@ SlotRef KeyTable::find(std::uint64_t tag) const noexcept {
     return {};
 }
 
-SlotRef KeyTable::find_or_insert(std::uint64_t tag) noexcept {
+SlotRef KeyTable::find_or_insert(std::uint64_t tag, bool prefetched) noexcept {
     for (unsigned round = 0;; ++round) {
-        if (const SlotRef found = find(tag)) {
-            bump(found.index);
+        if (const SlotRef found = find(tag, prefetched)) {
+            touch(found.index);
             return found;
         }
         const Candidates where = candidates(tag);
@@ -234,7 +234,7 @@ bool KeyTable::holds(const SlotRef& ref, std::uint64_t tag) const noexcept {
            generation(ref.index) == ref.generation;
 }
 
-void KeyTable::bump(std::uint32_t slot) noexcept {
+void KeyTable::touch(std::uint32_t slot) noexcept {
     const unsigned lane = slot % lanes;
     std::uint64_t info = info_word(slot).load(std::memory_order_relaxed);
     if (recency_of(lane_flags(info, lane)) == 3) return;

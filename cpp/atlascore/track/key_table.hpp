@@ -84,9 +84,12 @@ class KeyTable {
     // Any 64-bit hash is a key; one bit is given up for the tentative flag.
     static std::uint64_t tag_of(std::uint64_t hash) noexcept;
 
-    SlotRef find(std::uint64_t tag) const noexcept;
-    SlotRef find_or_insert(std::uint64_t tag) noexcept;
+    // `prefetched`: prefetch() was called for the tag a moment ago.
+    SlotRef find(std::uint64_t tag, bool prefetched = false) const noexcept;
+    SlotRef find_or_insert(std::uint64_t tag, bool prefetched = false) noexcept;
     void prefetch(std::uint64_t tag) const noexcept;
+    // Raises the recency of a slot that was not looked up; find_or_insert() does it itself.
+    void touch(std::uint32_t slot) noexcept;
 
     std::uint64_t* words(std::uint32_t slot) const noexcept {
         return slots_ + std::uint64_t{slot} * slot_words_;
@@ -119,7 +122,6 @@ class KeyTable {
     Word info_word(std::uint32_t slot) const noexcept { return Word(group(slot / lanes)[0]); }
     Candidates candidates(std::uint64_t tag) const noexcept;
     std::uint32_t seek(std::uint32_t first, std::uint64_t tag) const noexcept;
-    void bump(std::uint32_t slot) noexcept;
     std::uint32_t take_empty(const Candidates& where, std::uint64_t tag) noexcept;
     std::uint32_t take_by_eviction(const Candidates& where, std::uint64_t tag) noexcept;
     bool settle(const Candidates& where, std::uint64_t tag, std::uint32_t slot, bool patient) noexcept;

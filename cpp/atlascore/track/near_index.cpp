@@ -6,6 +6,7 @@
 #include <cstring>
 #include <numbers>
 
+#include "atlascore/base/bits.hpp"
 #include "atlascore/base/hash.hpp"
 #include "atlascore/simd/kernels.hpp"
 #include "atlascore/track/sketch_slot.hpp"
@@ -18,11 +19,11 @@ constexpr std::uint32_t index_mask = NearIndex::most_entries - 1;
 constexpr unsigned cell_shift = 17, owner_shift = 24;
 constexpr float cell_reaches = 4, code_reaches = 0.25f;
 // Squared steps of the code that a confirmed pair is apart at most: 16 times (1.5 reaches in steps)^2.
-constexpr std::int64_t confirmed_steps = 16 * 6 * 6;
+constexpr int confirmed_steps = 16 * 6 * 6;
 // Equal bytes of 16 at an estimated Jaccard similarity of 0.6.
 constexpr int confirmed_bytes = 10;
 // Of a bitmap of 32; 20 owners set 15 of them.
-constexpr int popular_bits = 16;
+constexpr unsigned popular_bits = 16;
 
 std::uint32_t cell_of(std::uint64_t key) noexcept {
     return static_cast<std::uint32_t>(key >> 57) | 1;  // never 0, so that no way is
@@ -50,7 +51,7 @@ bool confirms(const std::uint64_t (&a)[2], const std::uint64_t (&b)[2], bool tex
         for (std::size_t i = 0; i < 16; ++i) equal += x[i] == y[i];
         return equal >= confirmed_bytes;
     }
-    std::int64_t squares = 0;
+    int squares = 0;
     for (std::size_t i = 0; i < 16; ++i) {
         const int gap = static_cast<std::int8_t>(static_cast<std::uint8_t>(x[i] - y[i]));  // the shorter way
         squares += gap * gap;
@@ -105,21 +106,24 @@ NearIndex::Place NearIndex::place(const Sketch& sketch, float reach, std::uint64
     space = base::mix64(space, static_cast<std::uint64_t>(exponent + 1024));
     float places[projections];
     simd::project(normals_.data(), sketch.linear, linear_size, projections, places);
+    // The next integer below; the library's function is a call without the instruction for it.
     const auto step = [](float x) {
-        return static_cast<std::int32_t>(std::floor(std::clamp(x, -1e9f, 1e9f)));
+        const float bounded = std::clamp(x, -1e9f, 1e9f);
+        const auto whole = static_cast<std::int32_t>(bounded);
+        return whole - (static_cast<float>(whole) > bounded);
     };
+    const float per_cell = 1 / (cell_reaches * unit), per_step = 1 / (code_reaches * unit);  // both exact
     std::int32_t cells[cells_per_table];
     for (std::size_t table = 0; table < table_count; ++table) {
         for (std::size_t i = 0; i < cells_per_table; ++i) {
             const std::size_t at = table * cells_per_table + i;
-            cells[i] = step(places[at] / (cell_reaches * unit) + offsets_[at]);
+            cells[i] = step(places[at] * per_cell + offsets_[at]);
         }
         out.keys[table] = base::hash64(cells, sizeof cells, base::mix64(seed_ + table, space));
     }
     std::uint8_t code[code_size];
     for (std::size_t i = 0; i < code_size; ++i) {
-        code[i] = static_cast<std::uint8_t>(
-            step(places[table_count * cells_per_table + i] / (code_reaches * unit)));
+        code[i] = static_cast<std::uint8_t>(step(places[table_count * cells_per_table + i] * per_step));
     }
     std::memcpy(out.code, code, sizeof code);
     return out;
@@ -165,7 +169,7 @@ NearIndex::Match NearIndex::find(const Place& place, std::uint64_t track) const 
         if (same) match.owners |= owners;
         if (entry.track == track) continue;
         match.identical |= same;
-        const bool popular = std::popcount(owners) >= popular_bits;
+        const bool popular = base::count_bits(owners) >= popular_bits;
         match.popular |= popular;
         const std::uint64_t age = (head - 1 - candidates[i]) & (count_ - 1);
         if (popular || (match.owner != 0 && age > newest)) continue;

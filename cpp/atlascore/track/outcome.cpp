@@ -173,6 +173,7 @@ std::optional<std::uint32_t> OutcomeRing::add_flags(std::uint32_t ticket, std::u
 }
 
 bool OutcomeRing::holds_digest(std::uint64_t owner, std::uint32_t digest) const noexcept {
+    if (!simd::any_low_half(Copied<std::uint64_t>(labels), digest)) return false;
     const std::uint32_t last = end(), count = std::min(last, static_cast<std::uint32_t>(outcome_count));
     for (std::uint32_t at = 0; at < count; ++at) {
         const std::uint64_t word = shared_load(labels[at]);

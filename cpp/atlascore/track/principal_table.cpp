@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "atlascore/track/sketch_slot.hpp"
+
 namespace atlascore::track {
 namespace {
 
@@ -31,6 +33,21 @@ PrincipalTable::Record PrincipalTable::open(std::uint64_t principal) noexcept {
     return record;
 }
 
+PrincipalTable::Record PrincipalTable::open(std::uint64_t principal, std::uint64_t& found_last) noexcept {
+    const std::uint64_t last = shared_load(found_last);
+    Record record;
+    record.tag = KeyTable::tag_of(principal);
+    record.slot = {static_cast<std::uint32_t>(last >> 32) - 1, static_cast<std::uint32_t>(last)};
+    if (record.slot.index < keys_.slots() && keys_.holds(record.slot, record.tag)) {
+        keys_.touch(record.slot.index);
+    } else {
+        record = open(principal);
+        shared_store(found_last, (std::uint64_t{record.slot.index} + 1) << 32 | record.slot.generation);
+    }
+    record.use = use_of(record.slot);
+    return record;
+}
+
 std::optional<PrincipalTable::Record> PrincipalTable::look(std::uint64_t principal) const noexcept {
     Record record;
     record.tag = KeyTable::tag_of(principal);
@@ -41,7 +58,7 @@ std::optional<PrincipalTable::Record> PrincipalTable::look(std::uint64_t princip
 }
 
 void PrincipalTable::keep(const Record& record) noexcept {
-    if (holds(record) && keys_.kept(record.slot.index) < Keep::suspect)
+    if (keys_.holds(record.slot, record.tag) && keys_.kept(record.slot.index) < Keep::suspect)
         keys_.keep(record.slot.index, Keep::suspect);
 }
 

@@ -27,8 +27,10 @@ class PrincipalTable {
     // `principal`: a hash.
     void prefetch(std::uint64_t principal) const noexcept { keys_.prefetch(KeyTable::tag_of(principal)); }
     Record open(std::uint64_t principal) noexcept;  // makes it if it is new
+    // The same; where the record was found last saves the search while it is still there. A word of the
+    // caller's, 0 at first, that is brought up to date.
+    Record open(std::uint64_t principal, std::uint64_t& found_last) noexcept;
     std::optional<Record> look(std::uint64_t principal) const noexcept;
-    bool holds(const Record& record) const noexcept { return keys_.holds(record.slot, record.tag); }
     void keep(const Record& record) noexcept;  // longer than others
 
   private:

@@ -24,6 +24,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <type_traits>
 
 namespace atlascore::track {
@@ -44,18 +45,33 @@ struct PrincipalUse {
     static constexpr std::size_t endpoint_words = 2, evidence_words = 4;
     static constexpr std::uint32_t fewest_requests = 20;
 
+    // What the words hold of the hour and of the one before it, at one time: to be read, and to try out on
+    // what a request would change.
+    struct Reading {
+        // [0]: of this hour; [1]: of both, of requests only the hour before.
+        std::uint64_t models[2], endpoints[endpoint_words][2], requests[2];
+        std::uint64_t evidence[evidence_words];
+        double elapsed;  // share of the hour
+
+        // Whether the model or the endpoint is new.
+        bool add_request(Place place, std::uint64_t rows = 1) noexcept;
+        double distinct_models() const noexcept;
+        double distinct_endpoints() const noexcept;
+        double error_ratio() const noexcept;  // NaN below 20 requests
+        // Different models and endpoints of both hours, by their bits.
+        unsigned places() const noexcept;
+    };
+    Reading reading(double now) const noexcept;
+    // The usual case without a reading: this hour the principal was at this place and nowhere else, in the
+    // hour before at most there, nothing was refused, and nothing is in evidence. Then the number of its
+    // requests.
+    std::optional<std::uint64_t> quiet(Place place, double now) const noexcept;
+    static const double one_model, one_endpoint;  // what a reading says of one
+
     // A batch counts as its rows.
     void add_request(Place place, double now, std::uint64_t rows = 1) noexcept;
     // The request made at `made` was refused.
     void add_error(double made, std::uint64_t rows = 1) noexcept;
-
-    double distinct_models(double now) const noexcept;
-    double distinct_endpoints(double now) const noexcept;
-    double error_ratio(double now) const noexcept;  // NaN below 20 requests
-    // Different models and endpoints of both generations, by their bits.
-    unsigned places(double now) const noexcept;
-    // To try out what a request would change.
-    PrincipalUse copy() const noexcept;
 
     // Layout; only the member functions touch it.
     std::uint64_t models[2];

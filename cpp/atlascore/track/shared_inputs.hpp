@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "atlascore/base/bits.hpp"
 #include "atlascore/track/sketch_slot.hpp"
 
 namespace atlascore::track {
@@ -26,7 +27,7 @@ struct SharedInputs {
     double value() const noexcept {
         const std::uint64_t n = shared_load(count);
         if (n < minimum) return std::numeric_limits<double>::quiet_NaN();
-        return std::popcount(shared_load(inputs)) / static_cast<double>(n);
+        return base::count_bits(shared_load(inputs)) / static_cast<double>(n);
     }
 
     // Layout; only the member functions touch it.

@@ -15,13 +15,29 @@
 namespace atlascore::track {
 namespace {
 
-constexpr std::size_t blocks_at_once = 16;
+constexpr std::size_t blocks_at_once = 16, known_blocks = 64;
 constexpr std::size_t features_at_once = 64 * blocks_at_once;
 
 // Signs and rotation of block b: xxh3-64(b), and the low bits of the hash of that.
 simd::SketchBlock sketch_block(std::uint64_t b, std::uint64_t seed) noexcept {
     const std::uint64_t signs = XXH3_64bits_withSeed(&b, sizeof b, seed);
     return {signs, static_cast<std::uint32_t>(XXH3_64bits_withSeed(&signs, sizeof signs, seed) & 63)};
+}
+
+// The first blocks, of the seed that this thread used last: hashing them anew costs as much as adding them.
+const simd::SketchBlock* first_blocks(std::uint64_t seed) noexcept {
+    struct Known {
+        bool any = false;
+        std::uint64_t seed = 0;
+        simd::SketchBlock blocks[known_blocks];
+    };
+    thread_local Known known;
+    if (!known.any || known.seed != seed) {
+        for (std::uint64_t b = 0; b < known_blocks; ++b) known.blocks[b] = sketch_block(b, seed);
+        known.seed = seed;
+        known.any = true;
+    }
+    return known.blocks;
 }
 
 simd::Affine affine(const Scale& scale, std::size_t at) noexcept {
@@ -35,8 +51,13 @@ class LinearSketch {
     explicit LinearSketch(std::uint64_t seed) : seed_(seed) {}
 
     void add(const float* x, std::size_t count, const simd::Affine& scale) noexcept {
-        simd::SketchBlock blocks[blocks_at_once];
         const std::size_t used = (count + 63) / 64;
+        if (block_ + used <= known_blocks) {
+            simd::add_blocks(x, count, scale, first_blocks(seed_) + block_, sums_);
+            block_ += used;
+            return;
+        }
+        simd::SketchBlock blocks[blocks_at_once];
         for (std::size_t i = 0; i < used; ++i) blocks[i] = sketch_block(block_++, seed_);
         simd::add_blocks(x, count, scale, blocks, sums_);
     }
@@ -153,7 +174,7 @@ std::uint16_t Sketch::space() const noexcept {
     if (!comparable()) return 0;
     if (kind == SketchKind::text) return text_space;
     // Epochs that follow each other never share a space.
-    const std::uint64_t mixed = base::mix64(width, epoch >> 3) % 511 + 1;
+    const std::uint64_t mixed = ((base::mix64(width, epoch >> 3) >> 32) * 511 >> 32) + 1;
     return static_cast<std::uint16_t>(mixed << 3 | (epoch & 7));
 }
 

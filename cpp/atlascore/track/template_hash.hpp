@@ -23,7 +23,7 @@
 namespace atlascore::track {
 
 inline constexpr std::size_t template_bytes = 32768;
-inline constexpr int template_distance = 3;
+inline constexpr unsigned template_distance = 3;
 
 // The working memory of one thread, made before the hot path.
 class TemplateScratch {

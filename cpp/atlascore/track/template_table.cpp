@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 
+#include "atlascore/base/bits.hpp"
 #include "atlascore/base/hash.hpp"
 #include "atlascore/track/sketch_slot.hpp"
 #include "atlascore/track/template_hash.hpp"
@@ -142,7 +143,7 @@ std::optional<TemplateTable::Found> TemplateTable::find(std::uint64_t hash) cons
     hash = std::max(hash, std::uint64_t{1});
     for (unsigned band = 0; band < bands; ++band) __builtin_prefetch(line(hash, band));
     std::optional<Found> best;
-    int nearest = template_distance + 1;
+    unsigned nearest = template_distance + 1;
     std::uint32_t oldest = 0;
     for (unsigned band = 0; band < bands; ++band) {
         const std::uint32_t* const entries = line(hash, band);
@@ -153,7 +154,7 @@ std::optional<TemplateTable::Found> TemplateTable::find(std::uint64_t hash) cons
             const std::uint32_t slot = slot_of(entry);
             if (slot >= count_) continue;
             const std::uint64_t known = shared_load(slots_[slot].hash, std::memory_order_acquire);
-            const int distance = std::popcount(known ^ hash);
+            const unsigned distance = base::count_bits(known ^ hash);
             if (known == empty_hash || distance > nearest || distance > template_distance) continue;
             const std::uint32_t founded = Record::of(shared_load(slots_[slot].record)).founded;
             if (distance == nearest && best && founded >= oldest) continue;

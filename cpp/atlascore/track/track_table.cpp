@@ -60,10 +60,10 @@ TrackTable::TrackTable(base::Region& region, std::size_t first_section, std::uin
     }
 }
 
-TrackTable::Track TrackTable::open(std::uint64_t tag, double now) noexcept {
+TrackTable::Track TrackTable::open(std::uint64_t tag, double now, bool prefetched) noexcept {
     Track track;
     track.tag = tag;
-    track.slot = keys_.find_or_insert(tag);
+    track.slot = keys_.find_or_insert(tag, prefetched);
     track.words = keys_.words(track.slot.index);
     for (std::uint32_t word = ring_word; word < record_words; word += 8)
         __builtin_prefetch(track.words + word);
@@ -92,9 +92,9 @@ double TrackTable::count(const Track& track, std::size_t horizon) const noexcept
     const bool watched =
         slab != nullptr && std::bit_cast<double>(relaxed(slab->watched_since)) <= track.newest - fine.horizon;
     if (!watched || window_oldest(coarse, cold, track.slot.generation, moment) == 0) {
-        return window_read(coarse, cold, track.slot.generation, moment).interpolated();
+        return window_look(coarse, cold, track.slot.generation, moment).interpolated();
     }
-    return window_read(slab->rings + fine.first_word, fine, track.hot.generation, Moment(fine, track.newest))
+    return window_look(slab->rings + fine.first_word, fine, track.hot.generation, Moment(fine, track.newest))
         .interpolated();
 }
 
@@ -122,14 +122,6 @@ HotRef TrackTable::linked(const std::uint64_t* words) const noexcept {
     if (link == 0) return {};
     const HotRef ref{static_cast<std::uint32_t>(link >> 32) - 1, static_cast<std::uint32_t>(link)};
     return ref.slab < slabs_ && hot(ref) != nullptr ? ref : HotRef{};
-}
-
-HotTrack* TrackTable::hot(const HotRef& ref) const noexcept {
-    if (!ref ||
-        std::atomic_ref(infos_[ref.slab].generation).load(std::memory_order_acquire) != ref.generation) {
-        return nullptr;
-    }
-    return hot_tracks_ + ref.slab;
 }
 
 SlabUse TrackTable::use_of(const HotRef& ref) const noexcept {
@@ -185,6 +177,7 @@ void TrackTable::warm(Track& track, double now, bool seen) noexcept {
     hot_track.shapes.reset();
     hot_track.inputs.reset();
     hot_track.answers.reset();
+    relaxed_store(hot_track.principal, std::uint64_t{0});
     hot_track.prompts.reset();  // the larger part of the union, so all of it
     relaxed_store(info.use, std::uint8_t{0});
     const std::uint64_t empty_bucket = bucket::make(generation, 0, 0);

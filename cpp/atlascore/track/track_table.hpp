@@ -70,7 +70,7 @@ struct alignas(64) HotTrack {
     SharedInputs shared;
     DailyDistinct inputs;
     AnswerProfile answers;
-    std::uint64_t room;
+    std::uint64_t principal;  // where the principal's record was found last (principal_table.hpp)
     Shapes shapes;
 };
 static_assert(sizeof(HotTrack) == 10'240);
@@ -120,7 +120,8 @@ class TrackTable {
         double newest = 0;  // the later of the query's time and the track's newest
     };
 
-    Track open(std::uint64_t tag, double now) noexcept;  // makes it if it is new
+    // Makes it if it is new. `prefetched`: as in KeyTable.
+    Track open(std::uint64_t tag, double now, bool prefetched = false) noexcept;
     std::optional<Track> look(std::uint64_t tag, double now) const noexcept;
     bool holds(const Track& track) const noexcept { return keys_.holds(track.slot, track.tag); }
     void prefetch(std::uint64_t tag) const noexcept { keys_.prefetch(tag); }
@@ -129,7 +130,13 @@ class TrackTable {
     // Count n queries at `now`. False when the query is too late for at least one horizon.
     bool add(Track& track, double now, std::uint64_t n) noexcept;
 
-    HotTrack* hot(const HotRef& ref) const noexcept;  // null when the slab has moved on
+    // Null when the slab has moved on.
+    HotTrack* hot(const HotRef& ref) const noexcept {
+        if (!ref) return nullptr;
+        const std::uint32_t now =
+            std::atomic_ref(infos_[ref.slab].generation).load(std::memory_order_acquire);
+        return now == ref.generation ? hot_tracks_ + ref.slab : nullptr;
+    }
     // Gives the track a slab if it has none. `seen`: it has queries that a fine ring would miss.
     void warm(Track& track, double now, bool seen) noexcept;
     // Off probation, with a slab if it has none. When the main part is full, an urgent track takes the place

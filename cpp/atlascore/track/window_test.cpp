@@ -22,7 +22,10 @@ struct Ring {
         return window_add(words.data(), 0, Moment(shape, now), Moment(shape, newest), n);
     }
     double read(double now) {
-        return window_read(words.data(), shape, 0, Moment(shape, std::max(now, newest))).interpolated();
+        const Moment moment(shape, std::max(now, newest));
+        const double read = window_read(words.data(), shape, 0, moment).interpolated();
+        CHECK(window_look(words.data(), shape, 0, moment).interpolated() == read);
+        return read;
     }
 };
 
@@ -109,10 +112,12 @@ TEST_CASE("another generation's words read as zero and are not overwritten by th
     const Moment now(shape, 1000);
     CHECK(window_add(words.data(), 3, now, now, 5) == Added::counted);
     CHECK(window_read(words.data(), shape, 3, now).interpolated() == 5);
+    CHECK(window_look(words.data(), shape, 3, now).interpolated() == 5);
     CHECK(window_read(words.data(), shape, 2, now).interpolated() == 0);
     CHECK(window_add(words.data(), 2, now, now, 1) == Added::gone);
     CHECK(window_add(words.data(), 4, now, now, 1) == Added::counted);
     CHECK(window_read(words.data(), shape, 4, now).interpolated() == 1);
+    CHECK(window_look(words.data(), shape, 4, now).interpolated() == 1);
 }
 
 TEST_CASE("a moment's place is its epoch mod the buckets, for any number of buckets") {

@@ -116,6 +116,26 @@ def test_who_comes_after_a_blocked_account_inherits_what_speaks_against_it(engin
     assert seen[3] > 5
 
 
+def test_nobody_sheds_a_history_by_being_linked(engine):
+    """Steps from one input, to which a bystander happens to send a near one: the search goes on being seen."""
+    random = np.random.default_rng(8)
+    centre = points(12, 1)[0]
+
+    def search(steps: int, since: float) -> float:
+        for i in range(steps):
+            ask(engine, "searcher", centre + 0.05 * random.normal(size=WIDTH), since + i)
+        return engine.signals("searcher", "m")["evidence.coordinate"]
+
+    ask(engine, "searcher", centre, LATER)
+    before = search(8, LATER + 1)
+    assert 1 < before < 3
+    assert links(engine) == 0
+    ask(engine, "bystander", around(random, centre, 0.3), LATER + 20)
+    after = search(8, LATER + 30)
+    assert links(engine) == 1
+    assert after > before + 3
+
+
 def test_a_second_family_needs_a_link_beyond_doubt(engine):
     """Two callers find the boundary between two inputs, one on lines and one by what flips near it."""
     random = np.random.default_rng(21)

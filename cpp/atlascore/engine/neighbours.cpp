@@ -9,6 +9,7 @@
 // Only numbers are linked: small steps between texts, or between records with categories, mean nothing.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "atlascore/base/hash.hpp"
 #include "atlascore/engine/pass.hpp"
@@ -88,14 +89,16 @@ void Engine::visit_neighbours(Pass& pass, const track::Sketch& sketch,
     if (evidence::log_r(word, pass.track.newest) >= linking) link(pass, match.owner);
 }
 
-// The caller belongs with the track `other`. A new cluster begins with what its two founders have against
-// them on average; of two that meet, the one with less against it is forgotten.
+// The caller belongs with the track `other`. A new cluster begins with the history of whichever founder has
+// more against it, and the other's newest inputs, and with what they have against them on average. Who joins
+// one brings its newest inputs. Of two clusters that meet, the one with less against it is forgotten.
 void Engine::link(const Pass& pass, std::uint64_t other) noexcept {
     const double now = pass.query.now;
     const std::uint64_t own = pass.track.tag;
     const std::uint64_t mine = clusters_.find(own, now), theirs = clusters_.find(other, now);
+    using Words = std::array<std::uint64_t, track::evidence_words>;
     const auto total = [&](std::uint64_t cluster) {
-        std::array<std::uint64_t, track::evidence_words> words{};
+        Words words{};
         if (const auto track = tracks_.look(track_of(cluster), now)) tracks_.evidence(*track, words);
         return evidence::read(words, now, false).total;
     };
@@ -104,17 +107,29 @@ void Engine::link(const Pass& pass, std::uint64_t other) noexcept {
     const std::uint64_t cluster = clusters_.link(own, other, prefer, now);
     if (mine == cluster && theirs == cluster) return;
     region_.add(base::Counter::clusters_linked);
-    if (mine != 0 || theirs != 0) return;
-    std::array<std::uint64_t, track::evidence_words> words{}, others{};
-    tracks_.evidence(pass.track, words);
-    if (const auto track = tracks_.look(other, now)) tracks_.evidence(*track, others);
-    TrackTable::Track founded = tracks_.open(track_of(cluster), now);
-    tracks_.promote(founded, now, true);
-    track::HotTrack* const hot = tracks_.hot(founded.hot);
+    TrackTable::Track shared = tracks_.open(track_of(cluster), now);
+    tracks_.promote(shared, now, true);
+    track::HotTrack* const hot = tracks_.hot(shared.hot);
     if (hot == nullptr) return;
-    evidence::average(words, others, now, words);
+    const auto others = tracks_.look(other, now);
+    const track::HotTrack* const own_slab = tracks_.hot(pass.track.hot);
+    const track::HotTrack* const other_slab = others ? tracks_.hot(others->hot) : nullptr;
+    if (mine != 0 || theirs != 0) {
+        const track::HotTrack* const joining = mine != cluster ? own_slab : other_slab;
+        if (joining != nullptr) hot->similarity.add_recent(joining->similarity);
+        return;
+    }
+    Words words{}, of_other{};
+    tracks_.evidence(pass.track, words);
+    if (others) tracks_.evidence(*others, of_other);
+    const track::HotTrack *first = own_slab, *second = other_slab;
+    if (evidence::read(of_other, now, false).total > evidence::read(words, now, false).total)
+        std::swap(first, second);
+    if (first != nullptr) hot->similarity.adopt(first->similarity);
+    if (second != nullptr) hot->similarity.add_recent(second->similarity);
+    evidence::average(words, of_other, now, words);
     for (std::size_t i = 0; i < words.size(); ++i) track::shared_store(hot->evidence[i], words[i]);
-    tracks_.keep(founded, Keep::suspect);
+    tracks_.keep(shared, Keep::suspect);
 }
 
 }  // namespace atlascore::engine

@@ -54,6 +54,11 @@ std::uint32_t Departures::radial() const noexcept {
     return sum;
 }
 
+void Departures::adopt(const Departures& from) noexcept {
+    for (std::size_t i = 0; i < count; ++i) shared_store(entries[i], shared_load(from.entries[i]));
+    shared_store(head, shared_load(from.head));
+}
+
 void Departures::clear() noexcept {
     for (std::uint16_t& entry : entries) shared_store(entry, 0);
     shared_store(head, 0);

@@ -30,7 +30,8 @@ struct Departures {
     // `input`: of the one departed from, the low half of its digest.
     Earlier from(std::uint32_t input, float distance) const noexcept;
     void add(std::uint32_t input, float distance, bool radial) noexcept;
-    std::uint32_t radial() const noexcept;  // how many were added as such
+    std::uint32_t radial() const noexcept;        // how many were added as such
+    void adopt(const Departures& from) noexcept;  // the same ones
     void clear() noexcept;
 
     // Layout; only the member functions touch it.

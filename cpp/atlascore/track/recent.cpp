@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "atlascore/base/bits.hpp"
 #include "atlascore/simd/kernels.hpp"
 #include "atlascore/track/references.hpp"
 
@@ -34,9 +35,7 @@ struct Candidates {
     bool has(std::size_t i) const noexcept { return (comparable >> i & 1) != 0; }
     std::uint16_t label(std::size_t i) const noexcept { return static_cast<std::uint16_t>(keys[i]); }
     std::uint32_t digest(std::size_t i) const noexcept { return static_cast<std::uint32_t>(keys[i] >> 32); }
-    std::uint32_t distinct() const noexcept {
-        return static_cast<std::uint32_t>(std::popcount(comparable & ~copies));
-    }
+    std::uint32_t distinct() const noexcept { return base::count_bits(comparable & ~copies); }
 };
 static_assert(history_count <= 64);
 
@@ -229,7 +228,7 @@ bool find_step(const HotSlab& slab, const Sketch& sketch, std::uint64_t owner, H
 // --- coordinates ---------------------------------------------------------------------------------
 
 constexpr std::uint32_t mask_seconds = 24 * 3600;
-constexpr int explained_coordinates = 2;
+constexpr unsigned explained_coordinates = 2;
 constexpr std::uint32_t minimum_near_pairs = 8;
 
 // Never 0, which stands for no entry.
@@ -243,7 +242,7 @@ bool expired(const std::uint32_t& since_word, double now) noexcept {
 }
 
 bool few(std::uint64_t dominant) noexcept {
-    return std::popcount(dominant) <= explained_coordinates;
+    return base::count_bits(dominant) <= explained_coordinates;
 }
 
 // A person who bisects one slider, or sweeps two of them over a grid, does what an attacker does: a hit that
@@ -362,6 +361,15 @@ void push_recent(HotSlab& slab, const SlotRow& content, const SlotKey& key, std:
     write_slot(slab.meta[at], slab.rows[at], content, key, owner);
 }
 
+// What the slot holds, and of which input; false when it is empty or being written.
+template <class Row>
+bool read_published(const SlotMeta& meta, const Row& row, std::uint64_t owner, SlotKey& key,
+                    Row& out) noexcept {
+    const std::uint32_t sequence = shared_load(meta.sequence, std::memory_order_acquire);
+    key = key_of(meta);
+    return sequence != 0 && sequence % 2 == 0 && read_slot(meta, row, sequence, owner, out);
+}
+
 // Returns whether the track had been silent for long.
 bool note_time(HotSlab& slab, double now) noexcept {
     const std::uint64_t before = shared_load(slab.last_time_bits);
@@ -425,6 +433,44 @@ void HotSlab::reset(std::uint64_t new_owner) noexcept {
 
 std::uint64_t HotSlab::owner() const noexcept {
     return shared_load(owner_word, std::memory_order_acquire);
+}
+
+void HotSlab::adopt(const HotSlab& from) noexcept {
+    const std::uint64_t mine = owner(), theirs = from.owner();
+    for (std::size_t i = 0; i < history_count; ++i) {
+        SlotKey key;
+        SlotRow content;
+        if (read_published(from.meta[i], from.rows[i], theirs, key, content))
+            write_slot(meta[i], rows[i], content, key, mine);
+    }
+    SlotKey key;
+    HeadRow newest;
+    if (read_published(from.head_meta, from.head, theirs, key, newest))
+        write_slot(head_meta, head, newest, key, mine);
+    for (std::size_t i = 0; i < kept_count; ++i) shared_store(kept_used[i], shared_load(from.kept_used[i]));
+    shared_store(kept_clock, shared_load(from.kept_clock));
+    shared_store(anchors_taken, shared_load(from.anchors_taken));
+    shared_store(probes, shared_load(from.probes));
+    shared_store(bisected_since, shared_load(from.bisected_since));
+    shared_store(coordinates_since, shared_load(from.coordinates_since));
+    shared_store(bisected, shared_load(from.bisected));
+    shared_store(coordinates, shared_load(from.coordinates));
+    departures.adopt(from.departures);
+    shared_store(last_time_bits, shared_load(from.last_time_bits));
+    shared_store(recent_head, shared_load(from.recent_head), std::memory_order_release);
+}
+
+void HotSlab::add_recent(const HotSlab& from) noexcept {
+    const std::uint64_t mine = owner(), theirs = from.owner();
+    const std::uint32_t end = shared_load(from.recent_head);
+    const std::uint32_t some = std::min<std::uint32_t>(end, recent_count / 2);
+    for (std::uint32_t ticket = end - some; ticket != end; ++ticket) {
+        const std::size_t at = ticket % recent_count;
+        SlotKey key;
+        SlotRow content;
+        if (read_published(from.meta[at], from.rows[at], theirs, key, content))
+            push_recent(*this, content, key, mine);
+    }
 }
 
 Observation HotSlab::observe(const Sketch& sketch, const ModelReferences& references, double now,
@@ -529,7 +575,7 @@ double HotSlab::sparse_coordinates(const Observation* pending, double now) const
     if (pairs < minimum_near_pairs) return std::numeric_limits<double>::quiet_NaN();
     std::uint64_t mask = empty ? 0 : shared_load(coordinates);
     if (probes_too && pending->sparse) mask |= pending->changed;
-    return std::popcount(mask);
+    return base::count_bits(mask);
 }
 
 double HotSlab::radial_probes(const Observation* pending) const noexcept {

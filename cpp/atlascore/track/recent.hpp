@@ -153,6 +153,12 @@ struct alignas(64) HotSlab {
     // `ticket`: one taken for this query.
     void commit(const Sketch& sketch, const Observation& observation, double now, std::uint32_t ticket,
                 const Head* next) noexcept;
+    // Goes on where another track's history is, which stays as it is: its inputs with their labels, the
+    // newest one and the step to it, what they departed from and which coordinates were tried. For a history
+    // that is empty.
+    void adopt(const HotSlab& from) noexcept;
+    // The newest inputs of another track, older than any that comes from now on.
+    void add_recent(const HotSlab& from) noexcept;
     std::uint32_t take_tickets(std::uint32_t n) noexcept { return outcomes.take(n); }
     AnswerTests answer(std::uint32_t ticket, const Answered& answered) noexcept;
 

@@ -238,3 +238,43 @@ TEST_CASE("all-zero memory is a valid slab") {
     t.send(point(1));
     CHECK(t.see(point(1)).duplicate);
 }
+
+TEST_CASE("a history that is adopted goes on as the first would have") {
+    Track first, second;
+    second.slab->reset(88);
+    second.now = first.now;
+    for (int i = 0; i < 40; ++i) first.send(point(static_cast<float>(i * i)));
+    for (const float near : {1600.0f, 1600.5f, 1600.25f}) first.send(point(near));
+    second.slab->adopt(*first.slab);
+    second.now = first.now;
+    for (const float value : {1600.125f, 1500.0f, 700.0f, 5000.0f}) {
+        const Observation a = first.see(point(value)), b = second.see(point(value));
+        CHECK(a.distance == doctest::Approx(b.distance));
+        CHECK(a.neighbour == b.neighbour);
+        CHECK(a.near == b.near);
+        CHECK(a.halving == b.halving);
+        CHECK(a.entries == b.entries);
+    }
+    // Sent before, though not by this slab: among the newest that is a duplicate, and it is the new owner's
+    // now.
+    CHECK(second.see(point(1600.5f)).duplicate);
+    CHECK(second.send(point(9000)).owner == 88);
+    CHECK(second.see(point(9001)).distance == doctest::Approx(1));
+    CHECK(first.see(point(9001)).distance > 1000);  // the other stays as it is
+}
+
+TEST_CASE("the newest inputs of another history") {
+    Track first, second;
+    second.slab->reset(88);
+    for (int i = 1; i <= 30; ++i) first.send(point(static_cast<float>(100 * i)));
+    second.send(point(10'000));
+    second.slab->add_recent(*first.slab);
+    CHECK(second.see(point(3001)).distance == doctest::Approx(1));
+    CHECK(second.see(point(1901)).distance == doctest::Approx(1));
+    CHECK(second.see(point(1801)).distance == doctest::Approx(99));  // twelve are taken over
+    CHECK(second.see(point(10'001)).distance == doctest::Approx(1));
+    first.slab->reset(99);
+    Track third;
+    third.slab->add_recent(*first.slab);
+    CHECK_FALSE(third.see(point(3001)).compared);
+}

@@ -10,7 +10,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-BODY = b'{"predictions": [[0.12, 0.88]]}'
+BODY = b'{"predictions": [[0.12, 0.88], [0.12, 0.88], [0.12, 0.88]]}'
 LIMIT = 10_000_000  # a minute: never reached
 
 

@@ -13,6 +13,7 @@ namespace atlascore::track {
 namespace {
 
 constexpr int tries = 16;
+constexpr unsigned endpoint_bits = PrincipalUse::word_bits * PrincipalUse::endpoint_words;
 constexpr unsigned hour_shift = 48, made_bits = 24;
 constexpr std::uint64_t content = (std::uint64_t{1} << hour_shift) - 1;
 constexpr std::uint64_t one_refused = std::uint64_t{1} << made_bits, most = one_refused - 1;
@@ -92,7 +93,7 @@ std::uint8_t bit_of(std::uint64_t hash, unsigned bits) noexcept {
 Place Place::of(std::uint64_t model, std::uint64_t endpoint) noexcept {
     constexpr unsigned bits = PrincipalUse::word_bits;
     return {model == 0 ? nowhere : bit_of(model, bits),
-            endpoint == 0 ? nowhere : bit_of(endpoint, bits * PrincipalUse::endpoint_words)};
+            endpoint == 0 ? nowhere : bit_of(endpoint, endpoint_bits)};
 }
 
 void PrincipalUse::add_request(Place place, double now, std::uint64_t rows) noexcept {
@@ -130,8 +131,8 @@ PrincipalUse::Reading PrincipalUse::reading(double now) const noexcept {
     return out;
 }
 
-const double PrincipalUse::one_model = names_of(1, word_bits);
-const double PrincipalUse::one_endpoint = names_of(1, word_bits* endpoint_words);
+const double PrincipalUse::one_model{names_of(1, word_bits)};
+const double PrincipalUse::one_endpoint{names_of(1, endpoint_bits)};
 
 std::optional<std::uint64_t> PrincipalUse::quiet(Place place, double now) const noexcept {
     if (place.model == Place::nowhere || place.endpoint == Place::nowhere) return std::nullopt;
@@ -175,7 +176,7 @@ double PrincipalUse::Reading::distinct_endpoints() const noexcept {
         all += count_bits(word[1]);
         current += count_bits(word[0]);
     }
-    return distinct<word_bits * endpoint_words>(all, current, elapsed);
+    return distinct<endpoint_bits>(all, current, elapsed);
 }
 
 double PrincipalUse::Reading::error_ratio() const noexcept {

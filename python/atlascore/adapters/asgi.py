@@ -28,6 +28,7 @@ from atlascore.adapters.body import decode, encode, inflate
 from atlascore.adapters.caller import Ambiguous, Anonymous, Headers
 from atlascore.adapters.guard import Guard
 from atlascore.adapters.refusal import Limit, refusal
+from atlascore.adapters.seldom import Seldom
 from atlascore.constraints import Constraints
 from atlascore.engine import Engine
 from atlascore.policy import Policy
@@ -39,6 +40,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = logging.getLogger("atlascore")
+seldom = Seldom(log)
 
 _CONSTRAIN, _BLOCK = 2, 3  # of atlascore.Action
 _FREE = Constraints()
@@ -160,7 +162,7 @@ class _Call:
             await self._refuse("anonymous")
             return
         except Exception:
-            log.exception("no decision on a request to %s", self._target.path)
+            seldom.exception("no decision on a request to %s", self._target.path)
             await self._pass_undecided()
             return
         try:
@@ -309,7 +311,7 @@ class _Call:
         try:
             failed = self._route.guard_error(self._principal, stage, kind, closed=self._guard.closes(stage))
         except Exception:
-            log.exception("no record of a failure on %s", self._target.path)
+            seldom.exception("no record of a failure on %s", self._target.path)
             return ""
         return str(failed.id)
 
@@ -347,4 +349,4 @@ class _Call:
             said = self._answer.read()
             self._route.record(decision, said.label, said.scores, text=said.text, cost=said.cost, status=status)
         except Exception:
-            log.exception("no record of the answer of %s", self._target.path)
+            seldom.exception("no record of the answer of %s", self._target.path)

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <limits>
 
+#include "atlascore/base/hash.hpp"
 #include "atlascore/engine/pass.hpp"
 
 namespace atlascore::engine {
@@ -57,6 +59,11 @@ double recon(const PrincipalUse::Reading& use, double now) noexcept {
     return evidence::read(words, now, false).family[static_cast<std::size_t>(evidence::Family::recon)];
 }
 
+// When the table of principals is full, one newcomer in four is taken in at each of its requests.
+bool takes_in(std::uint64_t principal, double now) noexcept {
+    return base::mix64(principal, std::bit_cast<std::uint64_t>(now)) % 4 == 0;
+}
+
 // Of a principal that PrincipalUse::quiet() is true of; `enough`: requests for a ratio.
 double quiet_signal(Signal signal, bool enough) noexcept {
     switch (signal) {
@@ -105,22 +112,29 @@ std::optional<bool> Engine::varies_bias(const Pass& pass) const noexcept {
 // `pending`: the query under way counts.
 void Engine::read_principal_signals(Pass& pass, bool pending) noexcept {
     const Binding& binding = pass.binding;
-    track::HotTrack* const slab = tracks_.hot(pass.track.hot);
-    pass.principal = slab != nullptr ? principals_.open(pass.principal_tag, slab->principal)
-                                     : principals_.open(pass.principal_tag);
     const double now = pass.query.now;
+    if (pending) {
+        track::HotTrack* const slab = tracks_.hot(pass.track.hot);
+        const bool evict = takes_in(pass.principal_tag, now);
+        pass.principal = slab != nullptr ? principals_.open(pass.principal_tag, evict, slab->principal)
+                                         : principals_.open(pass.principal_tag, evict);
+    } else {
+        pass.principal = principals_.look(pass.principal_tag).value_or(track::PrincipalTable::Record{});
+    }
+    static const PrincipalUse nothing_known{};
+    const PrincipalUse& known = pass.principal.use != nullptr ? *pass.principal.use : nothing_known;
     const auto phase = pending ? rule::Phase::request : rule::Phase::response;
     const auto& plans = binding.plans[static_cast<std::size_t>(phase)]
                             .of[static_cast<std::size_t>(signal::Source::principal)];
     if (pending && !pass.recon && pass.parameters.tokens == 0) {
-        if (const auto requests = pass.principal.use->quiet(binding.place, now)) {
+        if (const auto requests = known.quiet(binding.place, now)) {
             const bool enough = *requests + pass.rows() >= PrincipalUse::fewest_requests;
             for (const Binding::Plan& plan : plans)
                 pass.decision.signals[plan.place] = quiet_signal(plan.signal, enough);
             return;
         }
     }
-    PrincipalUse::Reading use = pass.principal.use->reading(now);
+    PrincipalUse::Reading use = known.reading(now);
     if (pending) {
         const bool is_new = use.add_request(binding.place, pass.rows());
         if (binding.reads_recon) {
@@ -136,6 +150,7 @@ void Engine::read_principal_signals(Pass& pass, bool pending) noexcept {
 }
 
 void Engine::commit_principal(Pass& pass) noexcept {
+    if (pass.principal.use == nullptr) return;
     PrincipalUse& use = *pass.principal.use;
     use.add_request(pass.binding.place, pass.query.now, pass.rows());
     const bool looks_around = pass.recon.made >> static_cast<unsigned>(Component::new_place) & 1;

@@ -114,15 +114,28 @@ SlotRef KeyTable::find_or_insert(std::uint64_t tag, bool prefetched) noexcept {
             touch(found.index);
             return found;
         }
-        const Candidates where = candidates(tag);
-        std::uint32_t slot = take_empty(where, tag);
-        if (slot == SlotRef::none) slot = take_by_eviction(where, tag);
-        if (slot == SlotRef::none || !settle(where, tag, slot, round < 64)) continue;
-        const std::uint32_t generation_now = generation(slot);
-        if (tag_word(slot).load(std::memory_order_acquire) != tag) continue;
-        if (tracks_) region_->add(base::Counter::tracks_created);
-        return {slot, generation_now, true};
+        if (const SlotRef made = insert(tag, true, round)) return made;
     }
+}
+
+SlotRef KeyTable::find_or_insert_if_room(std::uint64_t tag) noexcept {
+    if (const SlotRef found = find(tag)) {
+        touch(found.index);
+        return found;
+    }
+    return insert(tag, false, 0);
+}
+
+// None when another thread was in the way, or without `evict` when there is no room.
+SlotRef KeyTable::insert(std::uint64_t tag, bool evict, unsigned round) noexcept {
+    const Candidates where = candidates(tag);
+    std::uint32_t slot = take_empty(where, tag);
+    if (slot == SlotRef::none && evict) slot = take_by_eviction(where, tag);
+    if (slot == SlotRef::none || !settle(where, tag, slot, round < 64)) return {};
+    const std::uint32_t generation_now = generation(slot);
+    if (tag_word(slot).load(std::memory_order_acquire) != tag) return {};
+    if (tracks_) region_->add(base::Counter::tracks_created);
+    return {slot, generation_now, true};
 }
 
 // Takes an empty lane as tentative: of the emptier of the first two pairs, of the third when both are full.

@@ -87,6 +87,8 @@ class KeyTable {
     // `prefetched`: prefetch() was called for the tag a moment ago.
     SlotRef find(std::uint64_t tag, bool prefetched = false) const noexcept;
     SlotRef find_or_insert(std::uint64_t tag, bool prefetched = false) noexcept;
+    // The same where there is room; none where another key would have to go.
+    SlotRef find_or_insert_if_room(std::uint64_t tag) noexcept;
     void prefetch(std::uint64_t tag) const noexcept;
     // Raises the recency of a slot that was not looked up; find_or_insert() does it itself.
     void touch(std::uint32_t slot) noexcept;
@@ -122,6 +124,7 @@ class KeyTable {
     Word info_word(std::uint32_t slot) const noexcept { return Word(group(slot / lanes)[0]); }
     Candidates candidates(std::uint64_t tag) const noexcept;
     std::uint32_t seek(std::uint32_t first, std::uint64_t tag) const noexcept;
+    SlotRef insert(std::uint64_t tag, bool evict, unsigned round) noexcept;
     std::uint32_t take_empty(const Candidates& where, std::uint64_t tag) noexcept;
     std::uint32_t take_by_eviction(const Candidates& where, std::uint64_t tag) noexcept;
     bool settle(const Candidates& where, std::uint64_t tag, std::uint32_t slot, bool patient) noexcept;

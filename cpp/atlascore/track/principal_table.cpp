@@ -25,26 +25,28 @@ PrincipalTable::PrincipalTable(base::Region& region, std::size_t first_section, 
     : keys_(region, region.section(first_section), region.section(first_section + 1), pairs_of(tracks),
             record_words, record_words, false) {}
 
-PrincipalTable::Record PrincipalTable::open(std::uint64_t principal) noexcept {
+PrincipalTable::Record PrincipalTable::open(std::uint64_t principal, bool evict) noexcept {
     Record record;
     record.tag = KeyTable::tag_of(principal);
-    record.slot = keys_.find_or_insert(record.tag);
-    record.use = use_of(record.slot);
+    record.slot = evict ? keys_.find_or_insert(record.tag) : keys_.find_or_insert_if_room(record.tag);
+    if (record.slot) record.use = use_of(record.slot);
     return record;
 }
 
-PrincipalTable::Record PrincipalTable::open(std::uint64_t principal, std::uint64_t& found_last) noexcept {
+PrincipalTable::Record PrincipalTable::open(std::uint64_t principal, bool evict,
+                                            std::uint64_t& found_last) noexcept {
     const std::uint64_t last = shared_load(found_last);
     Record record;
     record.tag = KeyTable::tag_of(principal);
     record.slot = {static_cast<std::uint32_t>(last >> 32) - 1, static_cast<std::uint32_t>(last)};
     if (record.slot.index < keys_.slots() && keys_.holds(record.slot, record.tag)) {
         keys_.touch(record.slot.index);
-    } else {
-        record = open(principal);
-        shared_store(found_last, (std::uint64_t{record.slot.index} + 1) << 32 | record.slot.generation);
+        record.use = use_of(record.slot);
+        return record;
     }
-    record.use = use_of(record.slot);
+    record = open(principal, evict);
+    if (record.use != nullptr)
+        shared_store(found_last, (std::uint64_t{record.slot.index} + 1) << 32 | record.slot.generation);
     return record;
 }
 

@@ -1,4 +1,4 @@
-"""AtlasCore: MITRE ATLAS techniques as running Sigma rules, about a microsecond per model query.
+"""AtlasCore: MITRE ATLAS techniques as running Sigma rules, microseconds per model query.
 
 import atlascore as ac
 

@@ -15,7 +15,7 @@
 //
 // Hot slab: the history (recent.hpp), 64 words of finer rings, the evidence, the calls with parameters, the
 // largest costs, the records with twins or what prompts say (prompt_use.hpp), the number of distinct inputs,
-// and what was answered.
+// what was answered, where the principal's record is, and the shapes of the inputs (shapes.hpp).
 //
 // Both rings are written for every query of a hot track; the coarse one is the truth that survives the slab.
 // A reading takes the coarse ring while its oldest bucket is empty, because then it is exact, and otherwise

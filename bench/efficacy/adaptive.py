@@ -36,6 +36,9 @@ TACTICS = {
     "8-bit rounding": (Tactics(rounding=True), 1),
     "query blinding": (Tactics(blinding=True), 1),
     "ban evasion": (Tactics(spares=100), 1),
+    "10 accounts, key known": (Tactics(accounts=10, known=True), 1),
+    "100 accounts, key known": (Tactics(accounts=100, known=True), 1),
+    "ban evasion, key known": (Tactics(spares=100, known=True), 1),
 }
 
 

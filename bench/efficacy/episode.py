@@ -39,6 +39,7 @@ class Tactics:
     rounding: inputs are rounded to 8 bits.
     blinding: each input is shifted, brightened and warped a little at random.
     spares:   accounts that replace blocked ones.
+    known:    the gateway knows an infrastructure key of theirs, for example how they pay.
     """
 
     dummies: int = 0
@@ -47,6 +48,7 @@ class Tactics:
     rounding: bool = False
     blinding: bool = False
     spares: int = 0
+    known: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,8 @@ class Episode:
         return self.victim.domain.natural(n, self.rng, label)
 
     def new_account(self) -> Account:
-        account = self._gateway.account(f"{self._prefix}/{len(self.everybody)}", self.victim, self.keep)
+        key = self._prefix if self._tactics.known else None
+        account = self._gateway.account(f"{self._prefix}/{len(self.everybody)}", self.victim, self.keep, key=key)
         self.everybody.append(account)
         return account
 

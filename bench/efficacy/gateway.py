@@ -74,9 +74,11 @@ class Gateway:
             self._routes[model] = self._engine.route(model, "predict", f"/v1/models/{model}:predict")
         return self._routes[model]
 
-    def account(self, name: str, victim: Victim, keep: bool = False, model: str | None = None) -> Account:
-        """keep: the trace keeps inputs, labels and times."""
-        return Account(self, name, victim, keep, model or victim.name)
+    def account(
+        self, name: str, victim: Victim, keep: bool = False, model: str | None = None, key: str | None = None
+    ) -> Account:
+        """keep: the trace keeps inputs, labels and times. key: an infrastructure key that comes with each query."""
+        return Account(self, name, victim, keep, model or victim.name, key)
 
     def stats(self) -> dict[str, Any]:
         return self._engine.stats()
@@ -94,7 +96,7 @@ class Gateway:
 class Account:
     """One principal in front of one victim."""
 
-    def __init__(self, gateway: Gateway, name: str, victim: Victim, keep: bool, model: str) -> None:
+    def __init__(self, gateway: Gateway, name: str, victim: Victim, keep: bool, model: str, key: str | None) -> None:
         self.name = name
         self.victim = victim
         self.trace = Trace()
@@ -103,6 +105,7 @@ class Account:
         self._gateway = gateway
         self._route = gateway.route(model)
         self._keep = keep
+        self._keys = {} if key is None else {"cluster_keys": key}
         self._known_rules: set[tuple[str, ...]] = {()}
         self._best = 0.0
 
@@ -152,7 +155,7 @@ class Account:
 
     def _decide(self, encoded: Any, fields: Mapping[str, Any], x: Any) -> ac.Decision:
         trace = self.trace
-        decision = self._route.decide(self.name, encoded, self._gateway.clock, fields=fields or None)
+        decision = self._route.decide(self.name, encoded, self._gateway.clock, fields={**self._keys, **fields} or None)
         trace.queries += 1
         rules = decision.rules
         if rules not in self._known_rules:

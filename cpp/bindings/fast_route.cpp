@@ -107,6 +107,10 @@ PyObject* raise_fault(engine::Fault fault, double now, double cost) {
             return PyErr_Format(PyExc_ValueError, "the input has values that are NaN or infinite");
         case engine::Fault::width:
             return PyErr_Format(PyExc_ValueError, "the input has too many columns");
+        case engine::Fault::keys:
+            return PyErr_Format(PyExc_ValueError,
+                                "the field cluster_keys must be a text or a list of at most %zu texts",
+                                engine::key_limit);
         case engine::Fault::none:
             break;
     }

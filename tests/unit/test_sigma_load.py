@@ -389,7 +389,7 @@ def test_a_bound_program_reads_no_constant_field():
     constants = {"api.method": "predict", "api.endpoint": "/v1/models/x", "api.model": "x"}
     bound = rules.program.bind({**constants, "logsource.product": "llm_gateway", "logsource.category": "api_activity"})
     # What a rule reads itself, and what a signal that it reads is computed from.
-    assert bound.fields() == ["calibrated", "logprobs", "top_logprobs", "logit_bias_ids"]
+    assert bound.fields() == ["calibrated", "cluster_keys", "logprobs", "top_logprobs", "logit_bias_ids"]
     assert len(bound) == len(rules.program)
     assert bound.signals() == rules.program.signals()
     windows = rules.program.bind({"logsource.product": "windows"})

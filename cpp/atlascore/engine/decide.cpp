@@ -76,6 +76,10 @@ std::uint64_t Engine::expect(const Binding& binding, std::string_view principal)
 Fault Engine::decide(const Binding& binding, const Query& query, Decision& decision) noexcept {
     if (!(query.now >= 0 && query.now <= track::latest_time)) return Fault::time;
     if (!(query.cost >= 0 && query.cost <= 1e300)) return Fault::cost;
+    Keys keys;
+    if (binding.field_cluster_keys >= 0 &&
+        !read_keys(binding, query.fields[binding.field_cluster_keys], keys))
+        return Fault::keys;
     Pass pass(binding, query, decision);
     if (log_) pass.started = base::monotonic_nanoseconds();
     decision.rows = static_cast<std::uint32_t>(std::min<std::size_t>(query.input.rows, 0xFFFFFFFF));
@@ -91,7 +95,8 @@ Fault Engine::decide(const Binding& binding, const Query& query, Decision& decis
     decision.track_tag = pass.track.tag;
     decision.principal_tag = pass.principal_tag;
     decision.slot = pass.track.slot;
-    if (binding.reads_neighbours) open_cluster(pass);
+    if (keys.count != 0) show_keys(pass, {keys.hashes.data(), keys.count});
+    if (binding.reads_neighbours || pass.by_key) open_cluster(pass);
     decision.history_tag = pass.keeper().tag;
     if (binding.reads_evidence) pass.has_evidence = tracks_.evidence(pass.keeper(), pass.evidence);
     if (pass.clustered) pass.has_evidence |= tracks_.evidence(pass.track, pass.own_evidence);

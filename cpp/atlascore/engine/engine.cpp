@@ -34,7 +34,8 @@ enum Section : std::size_t {
     near_section = template_section + 2,
     cluster_section = near_section + 3,
     principal_section,
-    section_count = principal_section + 2,
+    key_section = principal_section + 2,
+    section_count = key_section + 2,
 };
 
 std::uint64_t limit_capacity(const Config& config) {
@@ -159,6 +160,8 @@ base::RegionSpec Engine::region_spec(const policy::Policy& policy, const Config&
                                  sizeof(std::uint64_t));
     for (const std::uint64_t bytes : track::PrincipalTable::section_bytes(config.capacity))
         spec.section_bytes.push_back(bytes);
+    for (const std::uint64_t bytes : track::ClusterKeys::section_bytes(config.capacity))
+        spec.section_bytes.push_back(bytes);
     assert(spec.section_bytes.size() == section_count);
     spec.configuration = base::mix64(config.capacity, hot_slabs(config) * 65'537ull + config.models);
     for (const double horizon : policy.horizons()) {
@@ -183,6 +186,7 @@ Engine::Engine(std::shared_ptr<const policy::Policy> policy, const log::Policy& 
       near_index_(region_, near_section, config.capacity, region_.seed()),
       clusters_({reinterpret_cast<std::uint64_t*>(region_.section(cluster_section)),
                  track::PrincipalClusters::words_for(config.capacity)}),
+      cluster_keys_(region_, key_section, config.capacity),
       principals_(region_, principal_section, config.capacity),
       key_seed_(region_.seed()),
       sketch_seed_(base::mix64(region_.seed(), 0x736b65746368)),
@@ -313,6 +317,7 @@ std::shared_ptr<const Binding> Engine::bind(const std::string& model, const std:
     binding->field_answer = program.field("response.text");
     binding->field_messages = program.field("gen_ai.output.messages");
     binding->field_answer_cost = program.field("response.cost");
+    binding->field_cluster_keys = program.field("cluster_keys");
     binding->field_logprobs = program.field("logprobs");
     binding->field_top_logprobs = program.field("top_logprobs");
     binding->field_logit_bias = program.field("logit_bias_ids");

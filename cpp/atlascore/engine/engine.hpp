@@ -26,6 +26,7 @@
 #include "atlascore/log/decision_id.hpp"
 #include "atlascore/log/log.hpp"
 #include "atlascore/policy/policy.hpp"
+#include "atlascore/track/cluster_keys.hpp"
 #include "atlascore/track/limit_table.hpp"
 #include "atlascore/track/near_index.hpp"
 #include "atlascore/track/principal_clusters.hpp"
@@ -44,6 +45,8 @@ inline constexpr std::size_t route_limit_count = 64;  // limits that can apply t
 inline constexpr std::size_t signal_limit = 64;       // signals that one route can read per phase
 // Rows of one batch that enter the sequence signals: the first and the last 128. The others count as volume.
 inline constexpr std::size_t sequence_rows = 256;
+// Infrastructure keys that one query can show.
+inline constexpr std::size_t key_limit = 16;
 
 struct Config {
     std::uint64_t capacity = 1'000'000;  // tracks
@@ -69,7 +72,7 @@ struct Query {
 };
 
 // Why a query cannot be decided: bad input, told to the caller, never a silent ALLOW.
-enum class Fault : std::uint8_t { none, time, values, width, cost };
+enum class Fault : std::uint8_t { none, time, values, width, cost, keys };
 
 // Where and why a decision failed, and whether the policy's failure section then refuses the query.
 struct GuardError {
@@ -87,6 +90,7 @@ struct Decision {
     bool committed = false;  // counts as volume and history
     event::InputKind input = event::InputKind::none;
     bool continuous = false;  // flips between near inputs are evidence
+    bool by_key = false;      // the track belongs to a cluster by an infrastructure key
     std::uint8_t signal_count = 0;
     std::uint16_t rule_count = 0;
     std::uint16_t step_index = 0;  // index of the limit, response or allow entry of `step`
@@ -189,6 +193,7 @@ struct Binding {
         field_rows = -1;
     int field_status = -1, field_http_status = -1, field_label = -1, field_answer = -1, field_messages = -1,
         field_answer_cost = -1;
+    int field_cluster_keys = -1;
     int field_logprobs = -1, field_top_logprobs = -1, field_logit_bias = -1;
     // Numbers of names in the log.
     std::uint32_t log_policy = 0, log_model = 0, log_route = 0, log_method = 0, log_endpoint = 0;
@@ -298,6 +303,12 @@ class Engine {
                          const std::optional<track::TemplateTable::Found>& found, std::uint64_t pending,
                          std::span<const std::uint16_t> families, double now) const noexcept;
     void commit_prompts(Pass& pass) noexcept;
+    struct Keys {
+        std::array<std::uint64_t, key_limit> hashes;
+        std::size_t count = 0;
+    };
+    bool read_keys(const Binding& binding, const event::Value& field, Keys& keys) const noexcept;
+    void show_keys(Pass& pass, std::span<const std::uint64_t> keys) noexcept;
     void open_cluster(Pass& pass) noexcept;
     std::optional<track::TrackTable::Track> cluster_of(const track::TrackTable::Track& track,
                                                        double now) const noexcept;
@@ -305,7 +316,7 @@ class Engine {
     void link(const Pass& pass, std::uint64_t other) noexcept;
     static evidence::Reading member_reading(std::span<const std::uint64_t, track::evidence_words> own,
                                             std::span<const std::uint64_t, track::evidence_words> cluster,
-                                            double now, bool row) noexcept;
+                                            double now, bool row, bool by_key) noexcept;
     static void count_input(const Pass& pass, const track::Sketch& sketch,
                             track::DailyDistinct& inputs) noexcept;
     void read_answer_signals(Pass& pass, bool pending) const noexcept;
@@ -348,6 +359,7 @@ class Engine {
     track::TemplateTable templates_;
     track::NearIndex near_index_;
     track::PrincipalClusters clusters_;
+    track::ClusterKeys cluster_keys_;
     track::PrincipalTable principals_;
     std::uint64_t key_seed_;
     std::uint64_t sketch_seed_;

@@ -32,6 +32,7 @@ struct Engine::Pass {
     track::TrackTable::Track track{};
     track::TrackTable::Track cluster{};  // that the track is a member of
     bool clustered = false;
+    bool by_key = false;             // an infrastructure key of the query says so
     track::HotTrack* hot = nullptr;  // of keeper()
     bool allowed = false;            // some allow entry is about this caller
     bool allowed_limits = false;     // one of them exempts from limits

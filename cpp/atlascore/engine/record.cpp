@@ -188,6 +188,7 @@ bool Engine::record(const Binding& binding, const Decision& decision, const Answ
     if (const auto cluster = cluster_of(*track, answer.now)) {
         pass.cluster = *cluster;
         pass.clustered = true;
+        pass.by_key = decision.by_key;
         pass.has_evidence = tracks_.evidence(pass.track, pass.own_evidence);
     }
     if (const track::HotTrack* hot = tracks_.hot(pass.keeper().hot)) {

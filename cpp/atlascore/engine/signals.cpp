@@ -166,9 +166,9 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
     if (pass.has_evidence && !plans_of(Source::evidence).empty()) {
         const double now = pass.keeper().newest;
         const bool row = pass.decision.input == event::InputKind::row;
-        const evidence::Reading reading = pass.clustered
-                                              ? member_reading(pass.own_evidence, pass.evidence, now, row)
-                                              : evidence::read(pass.evidence, now, row);
+        const evidence::Reading reading =
+            pass.clustered ? member_reading(pass.own_evidence, pass.evidence, now, row, pass.by_key)
+                           : evidence::read(pass.evidence, now, row);
         for (const Binding::Plan& plan : plans_of(Source::evidence))
             values[plan.place] = value_of(reading, plan.signal);
     }
@@ -219,7 +219,7 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
     const auto in_force = policy();
     const policy::Model* declared = in_force->model(model);
     const bool row = declared != nullptr && declared->modality == policy::Modality::row;
-    const evidence::Reading reading = member ? member_reading(words, cluster_words, keeper.newest, row)
+    const evidence::Reading reading = member ? member_reading(words, cluster_words, keeper.newest, row, false)
                                              : evidence::read(words, keeper.newest, row);
     std::vector<std::uint16_t> families;
     for (const policy::Probe& probe : in_force->spec().probes) families.push_back(probe.family);

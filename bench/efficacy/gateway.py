@@ -58,11 +58,14 @@ class Trace:
 class Gateway:
     """One engine. mode: shadow decides everything and does nothing, which is how the undefended runs are traced.
 
-    region: file of the state, made when missing. clock: where virtual time begins.
+    region: file of the state, made when missing. clock: where virtual time begins. customer: accounts that have one
+    extraction budget between them, each of which the policy has planned for.
     """
 
-    def __init__(self, seed: int, mode: Literal["enforce", "shadow"], region: Path, clock: float = START) -> None:
-        policy, self.budgets = make_policy(seed, mode)
+    def __init__(
+        self, seed: int, mode: Literal["enforce", "shadow"], region: Path, clock: float = START, customer: int = 1
+    ) -> None:
+        policy, self.budgets = make_policy(seed, mode, customer)
         self.clock = clock
         self.mode = mode
         self.nanoseconds: list[int] = []  # decide and record together, of a sample of queries

@@ -29,14 +29,22 @@ class Resident:
     trace: Trace
 
 
-def live(gateway: Gateway, members: Sequence[Member], seed: int, keep: frozenset[str] = frozenset()) -> list[Resident]:
-    """All queries of these principals, merged by time. keep: names whose traces keep their inputs.
+def live(
+    gateway: Gateway, members: Sequence[Member], seed: int, keep: frozenset[str] = frozenset(), customer: int = 1
+) -> list[Resident]:
+    """All queries of these principals, merged by time. keep: names whose traces keep their inputs. customer: so many
+    of them in a row show the same infrastructure key.
 
     The clock of the gateway ends behind the last of them.
     """
     begin = gateway.clock
     streams = [_queries(member, seed, begin) for member in members]
-    accounts = [gateway.account(member.name, victim(member.victim), member.name in keep) for member in members]
+    accounts = [
+        gateway.account(
+            member.name, victim(member.victim), member.name in keep, key=f"{i // customer}" if customer > 1 else None
+        )
+        for i, member in enumerate(members)
+    ]
     seconds: dict[int, Account] = {}
     order = np.concatenate([np.fromiter((query.time for query in stream), np.float64) for stream in streams])
     owner = np.repeat(np.arange(len(streams)), [len(stream) for stream in streams])

@@ -39,7 +39,8 @@ KEPT_ACCOUNTS = 1  # benign ones per kind, victim, part and seed
 
 @dataclass(frozen=True)
 class Settings:
-    """accounts: benign principals per seed. episodes: per attack, victim and seed. only: parts of attack names."""
+    """accounts: benign principals per seed. episodes: per attack, victim and seed. only: parts of attack names.
+    customer: so many benign test accounts each show one infrastructure key, and have their budgets together."""
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     accounts: int = 1_000
@@ -47,6 +48,7 @@ class Settings:
     quick: bool = False
     jobs: int = 2
     only: tuple[str, ...] = ()
+    customer: int = 1
 
     def wanted(self, attack: Attack) -> bool:
         if self.only:
@@ -109,11 +111,11 @@ def calibrate(seed: int, name: str, everybody: Sequence[Member], directory: Path
     return Calibrated(seed, name, region, clock, *_stripped(residents, references), references)
 
 
-def test(state: Calibrated, everybody: Sequence[Member]) -> Tested:
+def test(state: Calibrated, everybody: Sequence[Member], customer: int = 1) -> Tested:
     """The benign test accounts, on a copy of the calibrated state."""
     here = _part([member for member in everybody if member.victim == state.victim], "test")
-    with _copy(state.region, state.seed, "enforce", state.clock) as gateway:
-        residents = live(gateway, here, state.seed, _kept(here))
+    with _copy(state.region, state.seed, "enforce", state.clock, customer) as gateway:
+        residents = live(gateway, here, state.seed, _kept(here), customer)
         stats = gateway.stats()
         nanoseconds = gateway.nanoseconds
     return Tested(*_stripped(residents, state.references), nanoseconds, stats["region_bytes"], stats["track_capacity"])
@@ -175,7 +177,9 @@ def run(settings: Settings, say: Callable[[str], None] = lambda _: None) -> tupl
             thresholds = choose_thresholds(collected)
             states = [replace(state, residents=[], curves={}) for state in states]  # they travel to every job
             say(f"thresholds frozen: {frozen_hash(thresholds)[:16]}")
-            tested = each("benign accounts", test, [(state, everybody[state.seed]) for state in states])
+            tested = each(
+                "benign accounts", test, [(state, everybody[state.seed], settings.customer) for state in states]
+            )
             collected.benign = [
                 (state.seed, done.residents, done.curves) for state, done in zip(states, tested, strict=True)
             ]
@@ -245,11 +249,11 @@ def _stripped(residents: list[Resident], references: References) -> tuple[list[R
     return residents, curves
 
 
-def _copy(region: Path, seed: int, mode: Literal["enforce", "shadow"], clock: float) -> Gateway:
+def _copy(region: Path, seed: int, mode: Literal["enforce", "shadow"], clock: float, customer: int = 1) -> Gateway:
     """A gateway on a copy of a calibrated state. The file may go at once: the engine has it open."""
     with tempfile.NamedTemporaryFile(dir=region.parent) as copy:
         shutil.copyfile(region, copy.name)
-        return Gateway(seed, mode, Path(copy.name), clock)
+        return Gateway(seed, mode, Path(copy.name), clock, customer)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -258,13 +262,14 @@ def _copy(region: Path, seed: int, mode: Literal["enforce", "shadow"], clock: fl
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/efficacy"), show_default=True)
 @click.option("--jobs", default=2, show_default=True, help="Processes.")
 @click.option("--only", multiple=True, help="Only attacks whose name contains this; may be given several times.")
-def main(quick: bool, seed: int | None, out: Path, jobs: int, only: tuple[str, ...]) -> None:
+@click.option("--customer", default=1, show_default=True, help="Honest accounts that show one infrastructure key.")
+def main(quick: bool, seed: int | None, out: Path, jobs: int, only: tuple[str, ...], customer: int) -> None:
     """Measure what the detector detects, and what it does to honest callers.
 
     Example: python -m bench.efficacy --quick --out build/efficacy
     """
     seeds = (seed,) if seed is not None else (0,) if quick else (0, 1, 2, 3, 4)
-    settings = Settings(seeds, 300 if quick else 1_000, 5 if quick else 6, quick, jobs, only)
+    settings = Settings(seeds, 300 if quick else 1_000, 5 if quick else 6, quick, jobs, only, customer)
     results, timings = run(settings, click.echo)
     write_report(out, results, timings)
     click.echo(f"{out / 'results.md'}: {timings['whole run, s']:.0f} s")

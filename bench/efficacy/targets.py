@@ -152,7 +152,12 @@ ATTACK_TARGETS: tuple[tuple[str, tuple[str, ...], str, Measure], ...] = (
     (BY_SCORES, (), "AUC reported, no BLOCK", _reported),
     ("logit-bias stealing", (), "BLOCK before one logit vector, 500 queries", _median("BLOCK", 500)),
     ("cost", ("sponge",), ">= 95 % CONSTRAINed", _detected(0.95)),
-    ("cost", ("sponge",), "after 5 requests of 10x amplification, at the next (61 in the mix)", _median("CONSTRAIN", 61)),
+    (
+        "cost",
+        ("sponge",),
+        "after 5 requests of 10x amplification, at the next (61 in the mix)",
+        _median("CONSTRAIN", 61),
+    ),
     ("reconnaissance", ("fingerprinting",), "LOG by the 4th probe", _median("LOG", 4)),
     ("model inversion", (), ">= 95 % of accounts CONSTRAINed", _detected(0.95)),
     ("attribute inference", (), ">= 95 % of accounts reach LOG", _detected(0.95, "LOG")),

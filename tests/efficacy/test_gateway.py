@@ -44,7 +44,7 @@ limits:
   - {name: some, max: 3, window: 1h, action: CONSTRAIN, constraints: {scores: label_only, rate: 2/s, delay: 1s}}
   - {name: more, max: 6, window: 1h}
 """)
-    monkeypatch.setattr("bench.efficacy.gateway.make_policy", lambda seed, mode: (strict, False))
+    monkeypatch.setattr("bench.efficacy.gateway.make_policy", lambda seed, mode, customer: (strict, False))
     model = victim("V1-mlp")
     x = model.domain.natural(1, np.random.default_rng(0))[0]
     scores = model.scores(x[None])[0]
@@ -82,3 +82,19 @@ def test_thresholds_come_from_the_threshold_part(tmp_path: Path) -> None:
     collected = Collected((0,), choosing=[(0, residents, {})])
     chosen = choose_thresholds(collected)["signals at 1 %"]
     assert chosen["api.request_count"] == pytest.approx(max(r.trace.highest["api.request_count"] for r in residents))
+
+
+def test_a_customers_accounts_show_one_key_and_share_a_budget(tmp_path: Path) -> None:
+    everybody = [member for member in members(0, 50) if member.victim == "V3-lr"]
+    for customer in (1, 5):
+        with Gateway(0, "enforce", tmp_path / str(customer), customer=customer) as gateway:
+            live(gateway, everybody, 0, customer=customer)
+            linked = gateway.stats()["clusters_linked"]
+        assert linked == 0 if customer == 1 else linked >= len(everybody) // 5
+    one, five = (_budgets(make_policy(0, "enforce", n)[0]) for n in (1, 5))
+    assert any(one)
+    assert five == [5 * budget for budget in one]
+
+
+def _budgets(policy: ac.Policy) -> list[float]:
+    return [model["extraction_budget"] or 0 for model in policy.resolved()["models"]]

@@ -85,11 +85,12 @@ void Engine::show_keys(Pass& pass, std::span<const std::uint64_t> keys) noexcept
     for (const std::uint64_t key : keys) {
         const track::ClusterKeys::Record record = cluster_keys_.open(key);
         const track::ClusterKeys::Holder holder = cluster_keys_.holder(record, now);
-        const bool other = holder.track != 0 && holder.track != own && tracks_.look(holder.track, now);
+        const std::uint64_t mine = clusters_.find(own, now), theirs = clusters_.find(holder.track, now);
+        const bool other =
+            holder.track != 0 && holder.track != own && (theirs != 0 || tracks_.look(holder.track, now));
         const bool shared = holder.shared || other;
         const bool stale = holder.age >= key_refresh;
-        const std::uint64_t mine = clusters_.find(own, now);
-        if (other && (mine == 0 || mine != clusters_.find(holder.track, now))) {
+        if (other && (mine == 0 || mine != theirs)) {
             link(pass, holder.track);
         } else if (mine != 0 && shared && stale) {
             clusters_.link(own, other ? holder.track : own, 0, now);
@@ -116,8 +117,8 @@ void Engine::open_cluster(Pass& pass) noexcept {
 
 // The caller belongs with the track `other`. A new cluster begins with the history of whichever founder has
 // more against it, and the other's newest inputs, with what they have against them on average, and with what
-// they have taken of the budget. Who joins
-// one brings its newest inputs. Of two clusters that meet, the one with less against it is forgotten.
+// they have taken of the budget. Who joins one brings its newest inputs. Of two clusters that meet, the one
+// with less against it is forgotten.
 void Engine::link(const Pass& pass, std::uint64_t other) noexcept {
     const double now = pass.query.now;
     const std::uint64_t own = pass.track.tag;

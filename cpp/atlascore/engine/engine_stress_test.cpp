@@ -61,3 +61,46 @@ TEST_CASE("threads share tracks; nothing is lost while the policy is reloaded") 
     }
     CHECK(total == threads * (calls + 2 * calls / 10));
 }
+
+TEST_CASE("threads whose callers show the same infrastructure keys end up in one cluster per key") {
+    constexpr int threads = 3, rounds = 40, accounts = 24, keys = 4;
+    constexpr std::size_t width = 8;
+    policy::Spec spec;
+    spec.program = rule::compile({rule_on("searched", {above("evidence.total", 3)})});
+    spec.rules.resize(1);
+    Engine engine(policy::Policy::make(std::move(spec)), log::Policy{}, small());
+    const auto ask = [&](Route& route, int account, double now) {
+        const auto binding = route.current();
+        std::vector<event::Value> fields(binding->route.program->fields().size());
+        const std::string principal = "p" + std::to_string(account),
+                          key = "k" + std::to_string(account % keys);
+        const std::vector<float> x(width, static_cast<float>(account));
+        fields[static_cast<std::size_t>(binding->field_cluster_keys)] = event::Value::of_text(key);
+        Query query;
+        query.principal = principal;
+        query.now = now;
+        query.fields = fields.data();
+        query.input = vector_input(x, width);
+        Decision decision;
+        if (engine.decide(*binding, query, decision) != Fault::none) std::abort();
+        return decision;
+    };
+    std::vector<std::thread> workers;
+    for (int t = 0; t < threads; ++t) {
+        workers.emplace_back([&, t] {
+            Route route(engine, "m", "predict", "/m");
+            for (int i = 0; i < rounds * accounts; ++i) ask(route, (i * (t + 1) + t) % accounts, 1e9 + i);
+        });
+    }
+    for (std::thread& worker : workers) worker.join();
+    Route route(engine, "m", "predict", "/m");
+    std::vector<std::uint64_t> clusters(keys);
+    for (int account = 0; account < accounts; ++account) {
+        const Decision decision = ask(route, account, 1e9 + rounds * accounts);
+        CHECK(decision.by_key);
+        CHECK(decision.history_tag != decision.track_tag);
+        std::uint64_t& cluster = clusters[static_cast<std::size_t>(account % keys)];
+        if (cluster == 0) cluster = decision.history_tag;
+        CHECK(decision.history_tag == cluster);
+    }
+}

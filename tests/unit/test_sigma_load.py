@@ -214,10 +214,14 @@ def test_a_regex_that_is_too_large_says_how_large_it_is():
 @pytest.mark.parametrize("unit", ["(", "volume or ", "volume OR ", "not ", "1 of v* or ", " "])
 def test_long_conditions_take_no_longer_than_they_are_long(unit):
     def seconds(length: int) -> float:
+        """Of the processor, at best: what else the machine does is no part of it."""
         text = RULE.replace("condition: volume", f"condition: volume or {unit * (length // len(unit))}volume")
-        begin = time.perf_counter()
-        read_text(text, "r.yml")
-        return time.perf_counter() - begin
+        taken = []
+        for _ in range(3):
+            begin = time.process_time()
+            read_text(text, "r.yml")
+            taken.append(time.process_time() - begin)
+        return min(taken)
 
     seconds(1000)
     assert seconds(64_000) < 10 * max(0.05, seconds(16_000))

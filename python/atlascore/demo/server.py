@@ -29,7 +29,9 @@ class Server:
     def __init__(self, application: Any, engine: Engine) -> None:
         guarded = AtlasCoreMiddleware(application, engine=engine)
         self.url = ""
-        self._server = uvicorn.Server(uvicorn.Config(guarded, port=0, access_log=False, log_config=None))
+        # A connection that is closed while its client sends on it is an error to the client, so none is for idleness.
+        config = uvicorn.Config(guarded, port=0, access_log=False, log_config=None, timeout_keep_alive=600)
+        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, name="server")
 
     def __enter__(self) -> Server:

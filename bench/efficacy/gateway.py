@@ -104,6 +104,7 @@ class Account:
         self.victim = victim
         self.trace = Trace()
         self.action = ac.Action.ALLOW  # of the last query
+        self.signals: Mapping[str, float] = {}  # likewise, where `complete` was asked
         self.rate: float | None = None  # what a constraint allows, queries per second
         self._gateway = gateway
         self._route = gateway.route(model)
@@ -147,6 +148,7 @@ class Account:
         if logit_bias:
             fields["logit_bias_ids"] = list(logit_bias)
         decision = self._decide(prompt, fields, prompt)
+        self.signals = decision.signals
         constraints = decision.constraints
         if constraints.drop_logprobs:
             top_logprobs = 0

@@ -85,6 +85,28 @@ def _lines(results: dict[str, Any], timings: dict[str, Any]) -> Iterable[str]:
         ("Kind", "Accounts", "Queries", "LOG", "CONSTRAIN", "BLOCK", "Highest evidence.total"),
         (_benign_row(row) for row in [results["benign_overall"], *benign]),
     )
+    if results["blocks"]:
+        yield ""
+        yield "## Blocks of prompts"
+        yield ""
+        yield (
+            "To a language model, 100 prompts of 100 accounts each, of which a share takes part in a campaign. Found: "
+            "beyond the limit. Logged: accounts that matched Output Distribution Harvest at least once in 12 prompts."
+        )
+        yield ""
+        yield from _table(
+            ("Traffic", "Share", "Blocks", "Found", "Campaign's accounts logged", "Others logged"),
+            (
+                (
+                    row["traffic"], _percent(row["share"]), row["found"]["n"],
+                    f"{_percent(row['found']['rate'])} [{_percent(row['found']['low'])}, "
+                    f"{_percent(row['found']['high'])}]",
+                    _percent(row["campaign_logged"]["rate"]) if row["campaign_logged"]["n"] else "—",
+                    _percent(row["honest_logged"]["rate"]) if row["honest_logged"]["n"] else "—",
+                )
+                for row in results["blocks"]
+            ),
+        )  # fmt: skip
     yield ""
     yield "## ROC"
     yield ""

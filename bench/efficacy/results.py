@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 import atlascore as ac
+from bench.efficacy import blocks
 from bench.efficacy.baselines import PUBLISHED, CurveSet
 from bench.efficacy.benign import KINDS
 from bench.efficacy.episode import Attack, Outcome
@@ -117,6 +118,17 @@ class BaselineRow(msgspec.Struct):
     median_queries: float | None
 
 
+class BlockRow(msgspec.Struct):
+    """Blocks of 100 prompts, of 100 accounts, of which a share takes part in a campaign. found: beyond the limit.
+    logged: accounts that matched the rule, those of the campaign and the others."""
+
+    traffic: str
+    share: float
+    found: Share
+    campaign_logged: Share
+    honest_logged: Share
+
+
 class BaselineAlarms(msgspec.Struct):
     detector: str
     accounts: int
@@ -136,6 +148,7 @@ class Results(msgspec.Struct):
     attacks: list[AttackRow]
     benign: list[BenignRow]
     benign_overall: BenignRow
+    blocks: list[BlockRow]
     roc: list[RocRow]
     baselines: list[BaselineRow]
     baseline_alarms: list[BaselineAlarms]
@@ -151,6 +164,8 @@ class Collected:
     choosing: list[tuple[int, list[Resident], dict[str, CurveSet]]] = field(default_factory=list)
     benign: list[tuple[int, list[Resident], dict[str, CurveSet]]] = field(default_factory=list)
     attacks: list[tuple[int, str, Attack, list[Outcome], list[Outcome], list[CurveSet]]] = field(default_factory=list)
+
+    blocks: list[list[blocks.Measured]] = field(default_factory=list)
 
     def queries(self) -> int:
         residents = sum(r.trace.queries for _, group, _ in (*self.choosing, *self.benign) for r in group)
@@ -205,6 +220,7 @@ def summarise(
         benign_overall=_benign_row(
             "all but the camera on a boundary", [r for r in residents if r.member.kind != BOUNDARY_CAMERA]
         ),
+        blocks=_block_rows(collected),
         roc=_roc_rows(collected, residents, thresholds),
         baselines=_baseline_rows(collected, thresholds),
         baseline_alarms=_baseline_alarms(collected, thresholds),
@@ -313,6 +329,22 @@ def _benign_row(kind: str, residents: Sequence[Resident]) -> BenignRow:
         _rounded(max((r.trace.highest.get(EVIDENCE, 0.0) for r in residents), default=0.0)),
         dict(sorted(rules.items())),
     )
+
+
+def _block_rows(collected: Collected) -> list[BlockRow]:
+    rows = []
+    measured = [measured for seed in collected.blocks for measured in seed]
+    for (traffic, share), parts in _grouped(measured, lambda one: (one.traffic, one.share)).items():
+        rows.append(
+            BlockRow(
+                traffic,
+                share,
+                _share(sum(part.found for part in parts), sum(part.blocks for part in parts)),
+                _share(sum(part.campaign_logged for part in parts), sum(part.campaign_accounts for part in parts)),
+                _share(sum(part.honest_logged for part in parts), sum(part.honest_accounts for part in parts)),
+            )
+        )
+    return rows
 
 
 def _roc_rows(

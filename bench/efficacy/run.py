@@ -15,7 +15,7 @@ from typing import Any, Literal
 import click
 import numpy as np
 
-from bench.efficacy import adaptive
+from bench.efficacy import adaptive, blocks
 from bench.efficacy.attacks import attacks
 from bench.efficacy.attacks.evasion import JUMP
 from bench.efficacy.attacks.gradient_free import ZO_SIGN_SGD
@@ -190,6 +190,8 @@ def run(settings: Settings, say: Callable[[str], None] = lambda _: None) -> tupl
                 if state.victim in settings.victims_of(attack)
             ]
             fought = each("attacks", attack_with, work)
+            if not (settings.quick or settings.only):
+                collected.blocks = each("blocks of prompts", blocks.measure, [(seed,) for seed in settings.seeds])
             collected.attacks = [
                 (state.seed, state.victim, done.attack, done.enforced, done.undefended, done.curves)
                 for (_, state, _), done in zip(work, fought, strict=True)

@@ -28,9 +28,9 @@ using rule::Program;
 
 constexpr const char* level_names[] = {"informational", "low", "medium", "high", "critical"};
 constexpr const char* scope_names[] = {"track", "principal", "global"};
-constexpr const char* source_names[] = {"count",     "history", "shapes", "evidence", "parameters",
-                                        "prompts",   "cost",    "twins",  "budget",   "neighbours",
-                                        "principal", "inputs",  "answers"};
+constexpr const char* source_names[] = {"count",      "history",   "shapes", "evidence", "parameters",
+                                        "prompts",    "blocks",    "cost",   "twins",    "budget",
+                                        "neighbours", "principal", "inputs", "answers"};
 static_assert(std::size(source_names) == signal::source_count);
 constexpr const char* phase_names[] = {"request", "response"};
 

@@ -153,7 +153,7 @@ def test_engine_and_twin_agree_on_coverage(seed: int, streams: list[int]) -> Non
 def test_more_than_others_is_evidence_and_a_niche_is_none() -> None:
     wide = run(3, [0], ORDINARY)
     assert wide.engine.signals("p", "vector")["evidence.coverage"] == pytest.approx(
-        math.log10(1 + 0.5 / 0.03), abs=1e-3
+        math.log10(1 + 0.5 / 0.03 / 2), abs=1e-3
     )
     assert run(3, [1], ORDINARY).engine.signals("p", "vector")["evidence.coverage"] < 0.3
     assert run(3, [0], 50).engine.signals("p", "vector")["evidence.coverage"] == 0

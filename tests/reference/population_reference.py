@@ -35,7 +35,14 @@ Readings of the specification
 - template_share: two generations of length w, four slots each. A template's weight is its count in the current one
   plus (1 - elapsed share) times that in the previous one, and so is the total; prompts of the previous generation
   count whole for the minimum of 20.
-- window_mmd: blocks are runs of queries, one after the other, not sliding. K_ref is given.
+- window_mmd: beyond the specification, blocks are of all principals' prompts to a model, one of each principal. Blocks
+  of one account say little: honest accounts with one template, or with examples in front of each question, are farther
+  from the mixture than some campaigns are. Of an account's prompts of a day (UTC) that it did not send before the n-th
+  counts with probability 1/n. A block of 1,500 is the mean of 15 blocks. The distance is the squared length of block
+  mean less reference, not the unbiased estimate, which is about 0 for ordinary blocks, so that no multiple of its
+  median is a limit. The limit is the 99.9th percentile of blocks that kept to theirs, as extrapolated from median and
+  90th percentile, and a quarter more. From 1 on the signal is that of prompts on the block's side: along the line from
+  the reference to the block 1.5 / sqrt(times) as far as the block, but between half and as far.
 - logprob_harvest: the most frequent digest is that of most calls whose tokens are unlike the previous one's, so that
   equal calls on another prompt hide nothing; the previous call is the one before on the same digest, and the first
   call is unlike it. A call without bias has the empty set. The window is 24 h. B = distinct tokens by two HyperLogLog
@@ -366,35 +373,126 @@ def fourier_features(sketch: Vector, normals: Vector, median: float) -> Vector:
     return np.concatenate([np.cos(angles), np.sin(angles)]) / math.sqrt(128)
 
 
-def squared_discrepancy(features: Vector, reference: Vector, k_ref: float) -> float:
-    """MMD2 of a block of features (n x 256) against the model's mean feature vector."""
-    n, mean = len(features), np.asarray(features).mean(axis=0)
-    return float((n * (mean @ mean) - 1) / (n - 1) - 2 * mean @ reference + k_ref)
+def normals_of(seed: int) -> Vector:
+    """(128, 64) by Box and Muller from the map's seed, a row a frequency."""
+    uniform = np.array([((mix64(seed, i) >> 11) + 0.5) * 2.0**-53 for i in range(2 * 64 * 128)])
+    normal = np.sqrt(-2 * np.log(uniform[::2])) * np.cos(2 * np.pi * uniform[1::2])
+    return normal.reshape(64, 128).T
 
 
-def discrepancy_limit(benign: Sequence[float]) -> float:
-    """From the MMD2 of benign blocks."""
-    values = sorted(benign)
-    return float(np.quantile(values, 0.999)) if len(values) >= 1000 else 4 * float(np.median(values))
+def discrepancy_limit(distances: Sequence[float]) -> float:
+    """What ordinary blocks may be apart from the reference; NaN below twenty of them."""
+    if len(distances) < 20:
+        return math.nan
+    median, tail = (binned_quantile(distances, share) ** (1 / 3) for share in (0.5, 0.9))
+    return float(1.25 * (median + 3.0902 / 1.2816 * (tail - median)) ** 3)
 
 
-class WindowDiscrepancy:
-    """window_mmd of one track: its last full block of 100 and of 1,500 queries."""
+def binned_quantile(distances: Sequence[float], share: float) -> float:
+    """From 224 bins of a sixteenth of an octave each from 2^-12 on, interpolated in the logarithm."""
+    bins = Counter(min(max(math.floor((math.log2(d) + 12) * 16), 0), 223) for d in distances)
+    rank = share * len(distances)
+    below = 0
+    for number in range(224):
+        if below + bins[number] >= rank:
+            return float(2 ** ((number + (rank - below) / bins[number]) / 16 - 12))
+        below += bins[number]
+    raise AssertionError
 
-    def __init__(self, reference: Vector, k_ref: float, limits: dict[int, float]) -> None:
-        self.reference, self.k_ref, self.limits = reference, k_ref, limits
-        self.blocks: dict[int, list[Vector]] = {size: [] for size in limits}
-        self.last: dict[int, float] = {}
 
-    def add(self, features: Vector) -> None:
-        for size, block in self.blocks.items():
-            block.append(features)
-            if len(block) == size:
-                self.last[size] = squared_discrepancy(np.array(block), self.reference, self.k_ref)
-                block.clear()
+@dataclass(frozen=True)
+class Block:
+    """times: its distance over the limit, NaN without one."""
 
-    def signal(self) -> float:
-        return max((value / self.limits[size] for size, value in self.last.items()), default=math.nan)
+    times: float
+    towards: Vector
+    side: float
+    end: float
+
+    def alike(self, features: Vector) -> bool:
+        return float(self.towards @ features) >= self.side
+
+
+class PromptWindows:
+    """window_mmd of one model."""
+
+    MEDIAN = 1.4
+
+    def __init__(self, seed: int, place: Callable[[str], int] = hash) -> None:
+        """place: which of 1,024 bits stands for an account in a block; all differ by default."""
+        self.seed = mix64(seed, 0x666F7572)
+        self.place = place
+        self.accounts: set[int] = set()
+        self.normals = normals_of(self.seed)
+        self.days: Counter[tuple[str, int]] = Counter()
+        self.first: list[Vector] = []
+        self.reference: Vector = np.zeros(256)
+        self.block: list[Vector] = []
+        self.means: list[Vector] = []
+        self.distances: dict[int, list[float]] = {100: [], 1500: []}
+        self.blocks: dict[int, Block] = {}
+
+    def features(self, sketch: Vector) -> Vector:
+        return fourier_features(sketch, self.normals, self.MEDIAN)
+
+    def newest(self, now: float) -> Block | None:
+        known = [b for b in self.blocks.values() if b.times > 0 and b.end > now - DAY]
+        return max(known, key=lambda block: block.times, default=None)
+
+    def signal(self, sketches: Iterable[Vector], now: float) -> float:
+        """For a call with these prompts."""
+        block = self.newest(now)
+        if block is None:
+            return math.nan
+        alike = any(block.alike(self.features(sketch)) for sketch in sketches)
+        return block.times if block.times < 1 or alike else 0.0
+
+    def add(self, account: str, digest: int, sketch: Vector, now: float, evidence: Evidence | None = None) -> None:
+        """A prompt that was not sent before."""
+        self.days[account, math.floor(now / DAY)] += 1
+        n = self.days[account, math.floor(now / DAY)]
+        if mix64(self.seed ^ n, digest) > (2**64 - 1) // n:
+            return
+        features = self.features(sketch)
+        block = self.newest(now)
+        if block is not None and evidence is not None:
+            evidence.observe("unusual_block", block.times >= 1 and block.alike(features), now)
+        if self.place(account) in self.accounts:
+            return
+        self.accounts.add(self.place(account))
+        if len(self.first) < 1000:
+            self.first.append(features)
+            self.reference = np.mean(self.first, axis=0)
+            if len(self.first) % 100 == 0:
+                self.accounts.clear()
+            return
+        self.block.append(features)
+        if len(self.block) == 100:
+            self.end_block(now)
+
+    def end_block(self, now: float) -> None:
+        mean = np.mean(self.block, axis=0)
+        self.block.clear()
+        self.accounts.clear()
+        self.means.append(mean)
+        if len(self.means) == 15:
+            self.publish(1500, np.mean(self.means, axis=0), now)
+            self.means.clear()
+        before = self.blocks.get(100)
+        self.publish(100, mean, now)
+        since = 0.0 if before is None else max(0.0, now - before.end)
+        share = 1 - 2 ** (-since / (70 * DAY if self.blocks[100].times >= 1 else 7 * DAY))
+        self.reference = self.reference + share * (mean - self.reference)
+
+    def publish(self, size: int, mean: Vector, now: float) -> None:
+        towards = mean - self.reference
+        distance = float(towards @ towards)
+        limit = discrepancy_limit(self.distances[size])
+        times = distance / limit
+        if not times >= 1:
+            self.distances[size].append(distance)
+        part = 1.0 if math.isnan(times) else min(max(1.5 / math.sqrt(times), 0.5), 1.0)
+        self.blocks[size] = Block(times, towards, float(towards @ self.reference) + part * distance, now)
 
 
 # --- parameters and probes

@@ -845,6 +845,7 @@ def test_every_signal_says_where_it_comes_from():
         "evidence",
         "parameters",
         "prompts",
+        "blocks",
         "cost",
         "twins",
         "budget",

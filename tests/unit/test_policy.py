@@ -84,6 +84,7 @@ def test_the_shipped_policy_watches_all_and_acts_on_evidence():
             "Logprob Harvest",
             "Cost Harvesting",
             "Widespread Attribute Inference",
+            "Widespread Distillation Campaign",
             "Extraction Budget 50 %",
         },
         "BLOCK": {"Confirmed Decision Boundary Attack", "Confirmed Logprob Harvest", "Extraction Budget 100 %"},

@@ -183,39 +183,49 @@ def test_fourier_features_have_norm_one_and_approximate_kernels():
     assert x @ y == pytest.approx(kernel, abs=0.15)
 
 
-def test_the_discrepancy_is_the_unbiased_one():
-    rng = np.random.default_rng(4)
-    block = rng.normal(size=(10, 256))
-    block /= np.linalg.norm(block, axis=1)[:, None]
-    reference_mean = rng.normal(size=256) / 100
-    pairs = np.mean([block[i] @ block[j] for i in range(10) for j in range(10) if i != j])
-    expected = pairs - 2 * np.mean(block @ reference_mean) + 0.5
-    assert reference.squared_discrepancy(block, reference_mean, 0.5) == pytest.approx(expected)
-
-
 def test_blocks_of_another_topic():
     rng = np.random.default_rng(5)
-    normals = rng.normal(size=(128, 64))
+    windows = reference.PromptWindows(3)
 
-    def features(centre, n):
-        return [reference.fourier_features(centre + rng.normal(size=64) / 8, normals, 1.4) for _ in range(n)]
+    def send(centre, accounts, now=1000.0):
+        for _ in range(accounts):
+            name = f"account-{rng.integers(2**40)}"
+            windows.add(name, int(rng.integers(2**60)), centre + rng.normal(size=64) / 8, now)
 
-    usual = features(np.zeros(64), 2000)
-    mean = np.mean(usual, axis=0)
-    k_ref = float(mean @ mean)
-    benign = [reference.squared_discrepancy(np.array(usual[i : i + 100]), mean, k_ref) for i in range(0, 2000, 100)]
-    limit = max(benign) * 2
-    track = reference.WindowDiscrepancy(mean, k_ref, {100: limit, 1500: limit})
-    for x in usual[:99]:
-        track.add(x)
-    assert math.isnan(track.signal())
-    track.add(usual[99])
-    assert track.signal() < 1
-    for x in features(np.full(64, 0.3), 100):
-        track.add(x)
-    assert track.signal() > 1
-    assert reference.discrepancy_limit([1.0, 2.0, 3.0]) == 8
-    assert reference.discrepancy_limit([i / 1000 for i in range(1001)]) == pytest.approx(0.999)
+    usual, other = np.zeros(64), np.full(64, 0.3)
+    send(usual, 3_000)
+    assert windows.newest(1000.0) is None
+    send(usual, 100)
+    assert windows.newest(1000.0).times < 1
+    send(other, 100)
+    assert windows.signal([other], 1000.0) > 1
+    assert windows.signal([usual], 1000.0) == 0
+    assert math.isnan(windows.signal([other], 1000.0 + 86_400))
+    send(usual, 100)
+    assert 0 < windows.signal([other], 1000.0) < 1
+
+
+def test_of_an_account_few_prompts_count():
+    rng = np.random.default_rng(6)
+    windows = reference.PromptWindows(3)
+    for day in range(20):
+        for i in range(600):
+            windows.add("one", int(rng.integers(2**60)), rng.normal(size=64), day * 86_400.0 + i)
+    assert len(windows.first) == 1  # the first block waits for other accounts
+    assert windows.days["one", 19] == 600
+
+
+@pytest.mark.parametrize("freedom", [1, 3, 10, 100])
+def test_the_limit_of_blocks(freedom):
+    assert math.isnan(reference.discrepancy_limit([0.01] * 19))
+    assert reference.discrepancy_limit([0.01] * 20) == pytest.approx(0.0125, rel=0.1)
+    rng = np.random.default_rng(8)
+    distances = 0.01 * rng.chisquare(freedom, 20_000) / freedom
+    limit = reference.discrepancy_limit(list(distances))
+    assert 0.0002 < (distances > limit / 1.25).mean() < 0.002
+    for lost in (0.05, 0.2):  # a limit that was too low is followed by a higher one
+        left = np.sort(distances)[: int((1 - lost) * len(distances))]
+        assert (distances > reference.discrepancy_limit(list(left))).mean() < lost / 5
 
 
 def test_logprob_harvest():

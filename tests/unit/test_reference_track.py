@@ -324,7 +324,7 @@ def test_coverage_beyond_what_principals_have():
     for i in range(64):
         assert client.read("evidence.coverage") == 0
         client.ask(point(*[1 if i >> bit & 1 else -1 for bit in range(6)], *[-1] * 6, i), 0)
-    assert client.read("evidence.coverage") == pytest.approx(math.log10(1 + 0.5 / 0.03), abs=1e-4)
+    assert client.read("evidence.coverage") == pytest.approx(math.log10(1 + 0.5 / 0.03 / 2), abs=1e-4)
     assert sum(client.track.numbers.coverage_curves.bins[64]) == 101
 
 

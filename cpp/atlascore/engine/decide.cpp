@@ -462,14 +462,9 @@ void Engine::commit(Pass& pass) noexcept {
     }
     region_.add(base::Counter::queries, pass.rows());
     TrackTable::Track& keeper = pass.keeper();
-    if (!tracks_.promoted(keeper)) {
-        // The 16th query within the longest horizon makes a track hot for good, whatever it sends, while the
-        // pool has room; a near pair or a bracket makes room.
-        const std::size_t longest = horizons_.size() - 1;
-        const bool busy = tracks_.count(keeper, longest) >= TrackTable::promotion_queries;
-        const bool telling = pass.observation.near || pass.observation.between;
-        if (busy || telling) tracks_.promote(keeper, pass.query.now, telling);
-    }
+    promote(keeper, pass.query.now, pass.observation.near || pass.observation.between);
+    // A member of a cluster keeps prompts, parameters and costs in a slab of its own.
+    if (pass.clustered) promote(pass.track, pass.query.now, false);
     if (in_time && pass.parameters.asked) commit_parameters(pass);
     if (in_time && pass.prompts != 0) commit_prompts(pass);
     if (in_time && pass.binding.reads_principal_use) commit_principal(pass);
@@ -477,6 +472,14 @@ void Engine::commit(Pass& pass) noexcept {
     if (!in_time || pass.hot == nullptr || tracks_.hot(keeper.hot) != pass.hot) return;
     commit_input(pass);
     if (pass.binding.reads_twins) commit_twins(pass);
+}
+
+// The 16th query within the longest horizon makes a track hot for good, whatever it sends, while the pool has
+// room; what is telling, a near pair or a bracket, makes room.
+void Engine::promote(TrackTable::Track& track, double now, bool telling) noexcept {
+    if (tracks_.promoted(track)) return;
+    const bool busy = tracks_.count(track, horizons_.size() - 1) >= TrackTable::promotion_queries;
+    if (busy || telling) tracks_.promote(track, now, telling);
 }
 
 void Engine::commit_input(Pass& pass) noexcept {
@@ -500,6 +503,7 @@ void Engine::commit_input(Pass& pass) noexcept {
     track::HotSlab& history = pass.hot->similarity;
     track::Shapes& shapes = pass.hot->shapes;
     const track::Wanted wanted = wanted_of(pass.binding, input);
+    const bool counts_prompts = pass.binding.reads_blocks && input.kind == event::InputKind::text;
     const auto remembered = static_cast<std::uint32_t>(std::min(input.rows, sequence_rows));
     pass.decision.hot = keeper.hot;
     pass.decision.remembered = remembered;
@@ -512,6 +516,8 @@ void Engine::commit_input(Pass& pass) noexcept {
         if (pass.binding.reads_neighbours) visit_neighbours(pass, *pass.sketch, pass.observation);
         if (own != nullptr) count_input(pass, *pass.sketch, own->inputs);
         learn(*pass.sketch, 0, pass.observation.off_grid, pass.shape);
+        if (counts_prompts && !pass.observation.duplicate)
+            add_evidence(keeper, *pass.hot, count_for_block(pass, *pass.sketch, teaches), keeper.newest);
         return;
     }
     track::Sketch& sketch = pass.thread.sketches[0];
@@ -526,6 +532,8 @@ void Engine::commit_input(Pass& pass) noexcept {
         if (pass.binding.reads_neighbours) visit_neighbours(pass, sketch, seen);
         if (own != nullptr) count_input(pass, sketch, own->inputs);
         learn(sketch, row, seen.off_grid, step);
+        if (counts_prompts && !seen.duplicate)
+            add_evidence(keeper, *pass.hot, count_for_block(pass, sketch, teaches), keeper.newest);
     }
 }
 

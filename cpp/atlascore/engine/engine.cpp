@@ -105,6 +105,14 @@ void note_reads(Binding& binding, signal::Signal s) {
         binding.reads_probes |= s == Signal::known_probes;
         return;
     }
+    if (s == Signal::window_mmd || s == Signal::evidence_coverage) {
+        const bool prompts = binding.route.model == nullptr || binding.route.model->prompts;
+        binding.reads_blocks |= prompts;
+        if (s == Signal::window_mmd) {
+            binding.reads_input |= prompts;
+            return;
+        }
+    }
     if (s == Signal::cost_amplification || s == Signal::evidence_cost) {
         binding.reads_cost = true;  // and neither inputs nor labels
         return;
@@ -191,6 +199,7 @@ Engine::Engine(std::shared_ptr<const policy::Policy> policy, const log::Policy& 
       key_seed_(region_.seed()),
       sketch_seed_(base::mix64(region_.seed(), 0x736b65746368)),
       coverage_planes_(sketch_seed_),
+      fourier_(sketch_seed_),
       policy_(std::move(policy)) {
     if (config.salt_file.empty()) {
         std::copy(region_.salt().begin(), region_.salt().end(), salt_.begin());

@@ -181,6 +181,7 @@ struct Binding {
     bool reads_templates = false;
     bool reads_probes = false;
     bool reads_template_share = false;
+    bool reads_blocks = false;         // some signal compares blocks of prompts
     bool reads_neighbours = false;     // some signal is about inputs near other principals'
     bool reads_principal_use = false;  // some signal is about where principals go
     bool reads_recon = false;
@@ -285,6 +286,7 @@ class Engine {
     static void wait_for(Pass& pass, std::uint64_t responses) noexcept;
     void apply_rate(Pass& pass) noexcept;
     void commit(Pass& pass) noexcept;
+    void promote(track::TrackTable::Track& track, double now, bool telling) noexcept;
     void commit_input(Pass& pass) noexcept;
     double logprob_harvest(const Pass& pass, bool pending) const noexcept;
     void commit_parameters(Pass& pass) noexcept;
@@ -325,6 +327,10 @@ class Engine {
     void read_principal_signals(Pass& pass, bool pending) noexcept;
     std::optional<bool> varies_bias(const Pass& pass) const noexcept;
     void commit_principal(Pass& pass) noexcept;
+    double block_signal(const Pass& pass) const noexcept;
+    bool is_alike(const Pass& pass, const track::PromptWindows::Blocks& blocks) const noexcept;
+    evidence::Observations count_for_block(const Pass& pass, const track::Sketch& sketch,
+                                           bool ordinary) noexcept;
     void tell_principal(const Binding& binding, const Decision& decision, const Answer& answer) noexcept;
     void make_standing(Pass& pass) noexcept;
     void take_back_limits(Pass& pass) noexcept;
@@ -364,6 +370,7 @@ class Engine {
     std::uint64_t key_seed_;
     std::uint64_t sketch_seed_;
     track::CoveragePlanes coverage_planes_;
+    track::FourierMap fourier_;
     log::Salt salt_{};
     std::unique_ptr<log::Hmac> commitments_;
     std::unique_ptr<log::DecisionIds> ids_;

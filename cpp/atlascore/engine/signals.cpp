@@ -175,6 +175,9 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
     for (const Binding::Plan& plan : plans_of(Source::parameters))
         values[plan.place] = logprob_harvest(pass, request);
     if (pass.binding.reads_templates || pass.binding.reads_probes) read_prompt_signals(pass, request);
+    if (request) {
+        for (const Binding::Plan& plan : plans_of(Source::blocks)) values[plan.place] = block_signal(pass);
+    }
     for (const Binding::Plan& plan : plans_of(Source::cost))
         values[plan.place] = cost_amplification(tracks_.hot(pass.track.hot), pass.track.newest, plan.window);
     for (const Binding::Plan& plan : plans_of(Source::neighbours))
@@ -253,6 +256,13 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
                 const auto use = tracks_.prompts(track->hot);
                 const auto found = !use || use->newest() == 0 ? std::nullopt : templates_.find(use->newest());
                 value = use ? prompt_signal(info.id, *use, found, 0, families, track->newest) : missing;
+                break;
+            }
+            case Source::blocks: {
+                const track::ModelReferences* references = find_references(model_tag);
+                const auto found =
+                    references != nullptr ? references->prompts.newest(now) : track::PromptWindows::Finding{};
+                value = found.of != nullptr ? found.times : missing;
                 break;
             }
             case Source::cost:

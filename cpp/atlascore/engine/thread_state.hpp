@@ -25,6 +25,7 @@ struct ThreadState {
     std::vector<float> row = std::vector<float>(4096);  // scaled numbers of a row
     TwinScratch twins;
     track::TemplateScratch templates;
+    track::FourierFeatures features;
     std::array<Prompt, prompt_limit> prompts;  // of the call
 
     // The scratch of the policy's program. A thread that serves several engines keeps the last four.

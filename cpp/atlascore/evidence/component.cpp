@@ -33,11 +33,15 @@ constexpr std::array<ComponentInfo, component_count> component_table{{
     {Component::off_grid, Family::synthetic, "off_grid", 0.05, 0.60, 0.5,
      "the same, where a grid of values is declared and ordinary inputs keep to it",
      "more than a tenth of the values are off the grid"},
-    {Component::coverage, Family::coverage, "coverage", 0.03, 0.50, 1.0,
+    {Component::coverage, Family::coverage, "coverage", 0.03, 0.50, 0.5,
      "a track's 64th input, its 128th, 256th, ... that was not sent before, where 100 principals have come "
      "as "
      "far",
      "it has been in more cells of the input space than 99 % of those had"},
+    {Component::unusual_block, Family::coverage, "unusual_block", 0.02, 0.50, 0.5,
+     "a prompt that counts for the model's blocks (1 in n for the n-th of the day), where their limit is "
+     "known",
+     "the newest block is beyond it, and the prompt is of the kind that there are too many of"},
     {Component::cost, Family::cost, "cost", 0.01, 0.40, 1.0, "a request whose cost is recorded",
      "it costs more than 99.9 % of the model's requests"},
     {Component::shared_input, Family::collusion, "shared", 0.03, 0.30, 0.5,

@@ -32,6 +32,7 @@ enum class Component : std::uint8_t {
     far,
     off_grid,
     coverage,
+    unusual_block,
     cost,
     shared_input,
     shared_template,

@@ -86,6 +86,12 @@ constexpr std::array<SignalInfo, signal_count> table{{
      "frequent template"},
     {Signal::known_probes, "api.known_probes", "probes", false, Source::prompts, track_only, 0, false,
      "distinct prompts of one family of the dictionary of known probes that were sent within 24 h"},
+    {Signal::window_mmd, "api.window_mmd", "times", false, Source::blocks, track_only, 100, false,
+     "how far the newest block of 100 prompts of as many principals, or of 15 such blocks, within 24 h, lies "
+     "from what "
+     "the model usually gets (squared maximum mean discrepancy), over what 99.9 % of blocks keep to; from 1 "
+     "on that "
+     "holds for prompts of the kind that there are too many of, and is 0 for others"},
     {Signal::cost_amplification, "api.cost_amplification", "times", true, Source::cost, track_only, 5, true,
      "fifth largest in the window of: what a request has cost over the model's median for inputs of its "
      "size"},

@@ -33,6 +33,7 @@ enum class Signal : std::uint8_t {
     template_principals,
     template_share,
     known_probes,
+    window_mmd,
     cost_amplification,
     twin_records,
     extraction_budget_used,
@@ -62,9 +63,9 @@ enum class Scope : std::uint8_t { track, principal, global };
 
 // Where a signal comes from: the counters of windows, the history of inputs and answers (missing for a query
 // without a comparable input), the shapes that the inputs make one after the other, the evidence of a track,
-// the parameters of its calls, the wording of its prompts, what its requests have cost, its rows that differ
-// in one column, what it has taken of the model's budget, inputs near other principals' ones, where its
-// principal goes, the number of its inputs, or what it was answered.
+// the parameters of its calls, the wording of its prompts, blocks of all prompts to a model, what its
+// requests have cost, its rows that differ in one column, what it has taken of the model's budget, inputs
+// near other principals' ones, where its principal goes, the number of its inputs, or what it was answered.
 enum class Source : std::uint8_t {
     count,
     history,
@@ -72,6 +73,7 @@ enum class Source : std::uint8_t {
     evidence,
     parameters,
     prompts,
+    blocks,
     cost,
     twins,
     budget,

@@ -10,6 +10,8 @@
 #include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
+// After foreach_target.h.
+#include <hwy/contrib/math/math-inl.h>
 
 #include "atlascore/simd/load_tail-inl.hpp"
 
@@ -486,6 +488,25 @@ void Project(const float* matrix, const float* x, std::size_t inputs, std::size_
     }
 }
 
+void CosSin(const float* x, std::size_t count, float scale, float* cosines, float* sines) {
+    const F32 d;
+    const std::size_t n = hn::Lanes(d);
+    const auto factor = hn::Set(d, scale);
+    std::size_t i = 0;
+    for (; i + n <= count; i += n) {
+        const auto angle = hn::LoadU(d, x + i);
+        hn::StoreU(hn::Mul(factor, hn::CallCos(d, angle)), d, cosines + i);
+        hn::StoreU(hn::Mul(factor, hn::CallSin(d, angle)), d, sines + i);
+    }
+    if (i == count) return;
+    HWY_ALIGN float lanes[hn::MaxLanes(d)];
+    const auto angle = load_tail(d, x + i, count - i);
+    hn::Store(hn::Mul(factor, hn::CallCos(d, angle)), d, lanes);
+    std::memcpy(cosines + i, lanes, (count - i) * sizeof(float));
+    hn::Store(hn::Mul(factor, hn::CallSin(d, angle)), d, lanes);
+    std::memcpy(sines + i, lanes, (count - i) * sizeof(float));
+}
+
 // The place that is written now is `current`; the epoch of the places behind it is one less each, around the
 // ring.
 std::uint64_t CountRing(const std::uint64_t* ring, std::size_t places, std::size_t current,
@@ -543,6 +564,7 @@ HWY_EXPORT(AnyLowHalf);
 HWY_EXPORT(Hamming);
 HWY_EXPORT(MinMerge);
 HWY_EXPORT(Project);
+HWY_EXPORT(CosSin);
 HWY_EXPORT(CountRing);
 
 namespace {
@@ -721,6 +743,10 @@ void min_merge(std::uint64_t* into, const std::uint64_t* from, std::size_t count
 void project(const float* matrix, const float* x, std::size_t inputs, std::size_t outputs,
              float* out) noexcept {
     HWY_DYNAMIC_DISPATCH(Project)(matrix, x, inputs, outputs, out);
+}
+
+void cos_sin(const float* x, std::size_t count, float scale, float* cosines, float* sines) noexcept {
+    HWY_DYNAMIC_DISPATCH(CosSin)(x, count, scale, cosines, sines);
 }
 
 std::uint64_t count_ring(const std::uint64_t* ring, std::size_t places, std::size_t current,

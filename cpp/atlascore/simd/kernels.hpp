@@ -91,6 +91,10 @@ void squared_distances(const float* x, const std::uint16_t* rows, std::size_t co
 void project(const float* matrix, const float* x, std::size_t inputs, std::size_t outputs,
              float* out) noexcept;
 
+// cosines[i] = scale cos x[i], sines[i] = scale sin x[i], to a few units in the last place for |x| up to
+// 1,000. 3 ns a value without fused multiply-add, 0.6 with 256 bits.
+void cos_sin(const float* x, std::size_t count, float scale, float* cosines, float* sines) noexcept;
+
 // --- signatures ----------------------------------------------------------------------------------
 
 // Equal bytes of 64-byte signatures: x against `count` rows that start `stride` bytes apart. 2 ns a row.

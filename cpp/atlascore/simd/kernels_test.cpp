@@ -377,6 +377,27 @@ TEST_CASE("projections, any number of outputs") {
     });
 }
 
+TEST_CASE("cosines and sines, any number") {
+    const auto x = random_floats(40, 21);
+    on_every_target([&] {
+        for (const std::size_t count : {0, 1, 7, 16, 33, 40}) {
+            std::vector<float> angles(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(count));
+            for (float& angle : angles) angle *= 20;
+            std::vector<float> cosines(count + 1, -7.0f), sines(count + 1, -7.0f);
+            simd::cos_sin(angles.data(), count, 0.5f, cosines.data(), sines.data());
+            for (std::size_t i = 0; i < count; ++i) {
+                const auto angle = static_cast<double>(angles[i]);
+                CHECK(static_cast<double>(cosines[i]) ==
+                      doctest::Approx(0.5 * std::cos(angle)).scale(1).epsilon(1e-5));
+                CHECK(static_cast<double>(sines[i]) ==
+                      doctest::Approx(0.5 * std::sin(angle)).scale(1).epsilon(1e-5));
+            }
+            CHECK(cosines[count] == -7.0f);
+            CHECK(sines[count] == -7.0f);
+        }
+    });
+}
+
 TEST_CASE("outcomes of a ring are tallied as one by one") {
     std::mt19937_64 random(15);
     for (int round = 0; round < 200; ++round) {

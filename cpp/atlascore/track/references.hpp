@@ -37,6 +37,7 @@
 #include "atlascore/track/cost_references.hpp"
 #include "atlascore/track/coverage_reference.hpp"
 #include "atlascore/track/manifold.hpp"
+#include "atlascore/track/prompt_windows.hpp"
 #include "atlascore/track/sketch.hpp"
 #include "atlascore/track/sketch_slot.hpp"
 
@@ -163,6 +164,7 @@ struct alignas(64) ModelReferences {
     CostReferences costs;
     CoverageReference coverage;
     AnswerReferences answers;
+    PromptWindows prompts;
 };
 
 static_assert(std::is_trivially_copyable_v<ModelReferences> && std::is_trivially_copyable_v<ScaleSample>);

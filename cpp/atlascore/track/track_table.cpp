@@ -8,7 +8,7 @@ namespace atlascore::track {
 namespace {
 
 constexpr std::uint32_t newest_word = 1, link_word = 2, standing_word = 3, rate_word = 4, evidence_word = 7,
-                        delay_word = 13, first_prompt_word = 15, ring_word = 16;
+                        delay_word = 13, prompt_word = 15, ring_word = 16;
 constexpr std::uint32_t slab_sweep = 64;    // slabs looked at for one assignment
 constexpr std::uint32_t patient_sweep = 2;  // the same when the track can wait
 
@@ -385,16 +385,45 @@ void TrackTable::add_delayed(const Track& track) noexcept {
     relaxed_store(track.words[delay_word], (count + 1) << 32 | track.slot.generation);
 }
 
-std::uint32_t TrackTable::first_prompt(const Track& track) const noexcept {
-    const std::uint64_t word = relaxed(track.words[first_prompt_word]);
-    return static_cast<std::uint32_t>(word) == track.slot.generation ? static_cast<std::uint32_t>(word >> 32)
-                                                                     : 0;
+TrackTable::PromptDay TrackTable::prompt_day(const Track& track) const noexcept {
+    const std::uint64_t word = relaxed(track.words[prompt_word]);
+    if (static_cast<std::uint16_t>(word) != static_cast<std::uint16_t>(track.slot.generation)) return {word};
+    return {word, static_cast<std::uint32_t>(word >> 38), static_cast<std::uint8_t>(word >> 30),
+            static_cast<std::uint32_t>(word >> 16 & most_prompts)};
+}
+
+// False when another thread was first.
+bool TrackTable::set_prompt_day(const Track& track, PromptDay& before, const PromptDay& value) noexcept {
+    const std::uint64_t word = std::uint64_t{value.first} << 38 | std::uint64_t{value.day} << 30 |
+                               std::uint64_t{value.prompts} << 16 |
+                               static_cast<std::uint16_t>(track.slot.generation);
+    return Word(track.words[prompt_word]).compare_exchange_strong(before.word, word);
+}
+
+double TrackTable::first_prompt(const Track& track) const noexcept {
+    return prompt_day(track).first * prompt_tick;
 }
 
 void TrackTable::set_first_prompt(const Track& track, double now) noexcept {
-    if (first_prompt(track) != 0 || !holds(track)) return;
-    const auto seconds = static_cast<std::uint64_t>(std::clamp(now, 1.0, 4294967295.0));
-    relaxed_store(track.words[first_prompt_word], seconds << 32 | track.slot.generation);
+    PromptDay before = prompt_day(track);
+    if (before.first != 0 || !holds(track)) return;
+    PromptDay next = before;
+    next.first = static_cast<std::uint32_t>(std::clamp(now / prompt_tick, 1.0, 67'108'863.0));
+    set_prompt_day(track, before, next);
+}
+
+std::uint32_t TrackTable::count_prompt(const Track& track, double now) noexcept {
+    if (!holds(track)) return 0;
+    const auto day = static_cast<std::uint8_t>(static_cast<std::uint64_t>(now / 86'400));
+    for (int attempt = 0; attempt < 4; ++attempt) {
+        PromptDay before = prompt_day(track);
+        PromptDay next = before;
+        if (next.day != day) next.prompts = 0;
+        next.day = day;
+        next.prompts = std::min(next.prompts + 1, most_prompts);
+        if (set_prompt_day(track, before, next)) return next.prompts;
+    }
+    return 0;
 }
 
 bool TrackTable::within_rate(const Track& track, double now, double per_second, std::uint64_t n) noexcept {

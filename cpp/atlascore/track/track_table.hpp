@@ -10,7 +10,7 @@
 //   words 7-12  evidence of a track whose slab is gone (evidence::pack)
 //   word 13     queries for which a delayed BLOCK was called, 32 | generation 32
 //   word 14     queries spent of the model's extraction budget (budget.hpp)
-//   word 15     first seen with a prompt (s, 32 bits) | generation 32
+//   word 15     first seen with a prompt (64 s, 26 bits) | day 8 | prompts of that day 14 | generation 16
 //   words 16-31 coarse window rings, 16 words over all horizons
 //
 // Hot slab: the history (recent.hpp), 64 words of finer rings, the evidence, the calls with parameters, the
@@ -163,9 +163,11 @@ class TrackTable {
     // How many queries of this track have called for a BLOCK that is delayed.
     std::uint32_t delayed(const Track& track) const noexcept;
     void add_delayed(const Track& track) noexcept;
-    // When the track's first prompt came, in seconds; 0 before that.
-    std::uint32_t first_prompt(const Track& track) const noexcept;
+    // When the track's first prompt came, in seconds, to the minute; 0 before that.
+    double first_prompt(const Track& track) const noexcept;
     void set_first_prompt(const Track& track, double now) noexcept;
+    // One more prompt of this day (UTC): so many are they now, at most 16,383. 0: not counted.
+    std::uint32_t count_prompt(const Track& track, double now) noexcept;
     // GCRA: whether a query of weight n conforms to `per_second` with a burst of max(1, per_second).
     bool within_rate(const Track& track, double now, double per_second, std::uint64_t n) noexcept;
     std::uint8_t* commitment(const Track& track) const noexcept {
@@ -191,6 +193,18 @@ class TrackTable {
         std::uint64_t spare;
     };
 
+    // What a record says of the prompts of its track; zeros when it has changed hands.
+    struct PromptDay {
+        std::uint64_t word = 0;
+        std::uint32_t first = 0;  // in ticks
+        std::uint8_t day = 0;     // of the number of the day, the low bits
+        std::uint32_t prompts = 0;
+    };
+    static constexpr double prompt_tick = 64;  // seconds
+    static constexpr std::uint32_t most_prompts = (1u << 14) - 1;
+
+    PromptDay prompt_day(const Track& track) const noexcept;
+    bool set_prompt_day(const Track& track, PromptDay& before, const PromptDay& value) noexcept;
     HotRef linked(const std::uint64_t* words) const noexcept;
     HotTrack* claim_use(const HotRef& ref, SlabUse use) const noexcept;
     SlabUse use_of(const HotRef& ref) const noexcept;

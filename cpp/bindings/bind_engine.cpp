@@ -15,14 +15,15 @@ namespace py = pybind11;
 namespace atlascore::bindings {
 namespace {
 
-constexpr const char* counter_names[] = {"decisions_allow", "decisions_log",     "decisions_constrain",
-                                         "decisions_block", "simulated",         "queries",
-                                         "records",         "records_dropped",   "late",
-                                         "overflow",        "tracks_created",    "evictions_cold",
-                                         "evictions_hot",   "evictions_suspect", "evictions_standing",
-                                         "hot_assigned",    "hot_recycled",      "claims_recovered",
-                                         "limit_refusals",  "guard_errors",      "evidence_dropped",
-                                         "clusters_linked"};
+constexpr const char* counter_names[] = {"decisions_allow",   "decisions_log",     "decisions_constrain",
+                                         "decisions_block",   "simulated",         "queries",
+                                         "records",           "records_dropped",   "late",
+                                         "overflow",          "tracks_created",    "evictions_cold",
+                                         "evictions_hot",     "evictions_suspect", "evictions_standing",
+                                         "hot_assigned",      "hot_recycled",      "claims_recovered",
+                                         "limit_refusals",    "guard_errors",      "evidence_dropped",
+                                         "clusters_linked",   "demotions_hot",     "demotions_suspect",
+                                         "demotions_standing"};
 static_assert(std::size(counter_names) == base::counter_count);
 
 py::dict stats_of(EngineHolder& self) {

@@ -365,6 +365,34 @@ def test_a_record_for_a_track_that_is_gone_is_counted(engine, route):
     assert engine.stats()["records_dropped"] == 1
 
 
+def test_a_flood_of_inputs_recycles_the_probation_of_the_pool_only(policy):
+    """64 slabs: 40 callers who are watched for good keep theirs whatever number of others sends inputs."""
+    with ac.Engine(policy, capacity=1000, clock=lambda: NOW) as engine:
+        route = engine.route("m", "predict", "/v1/models/m")
+        assert engine.stats()["hot_capacity"] == 64
+        for p in range(40):
+            extract(route, f"watched {p}", count=20)
+        x = np.random.default_rng(2).standard_normal((2000, 16)).astype(np.float32)
+        for p in range(2000):
+            route.decide(f"p{p}", x[p], NOW + 3)
+        stats = engine.stats()
+        assert stats["hot_recycled"] == 2000 - 24
+        assert stats["hot_on_probation"] == 24
+        assert stats["demotions_hot"] == stats["demotions_suspect"] == stats["demotions_standing"] == 0
+        for p in range(40):
+            assert engine.signals(f"watched {p}", "m")["api.input_similarity_score"] > 0.9
+
+
+def test_demotions_are_counted(policy):
+    with ac.Engine(policy, capacity=1000, clock=lambda: NOW) as engine:
+        route = engine.route("m", "predict", "/v1/models/m")
+        for p in range(60):  # of 64 slabs 48 are for tracks that are watched for good
+            extract(route, f"p{p}", count=3)
+        stats = engine.stats()
+        assert stats["demotions_hot"] + stats["demotions_suspect"] + stats["demotions_standing"] == 60 - 48
+        assert stats["hot_on_probation"] == 12
+
+
 def test_signals_of_a_track(engine, route):
     assert engine.signals("key-1", "m") == {}
     extract(route, count=20, start=NOW - 5)
@@ -389,6 +417,7 @@ def test_stats_count(engine, route):
     assert stats["queries"] == 65
     assert stats["tracks"] == 2
     assert stats["hot_tracks"] == 2
+    assert stats["demotions_hot"] == stats["demotions_suspect"] == stats["demotions_standing"] == 0
 
 
 def test_a_reload_keeps_the_state_and_reaches_every_route(engine, route, tmp_path):

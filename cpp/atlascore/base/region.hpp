@@ -28,7 +28,7 @@
 
 namespace atlascore::base {
 
-inline constexpr std::uint32_t region_layout_version = 11;
+inline constexpr std::uint32_t region_layout_version = 12;
 
 struct RegionSpec {
     std::string name;                          // "" anonymous, "shm:NAME", or a file path
@@ -63,6 +63,10 @@ enum class Counter : std::uint8_t {
     guard_errors,      // queries on which no decision could be made
     evidence_dropped,  // updates lost to contention
     clusters_linked,   // principals found to belong with others
+    // Of the hot pool, as the evictions are of the tracks: slabs that left the main part for another track.
+    demotions_hot,       // class 1
+    demotions_suspect,   // class 2
+    demotions_standing,  // class 3
     count_,
 };
 inline constexpr std::size_t counter_count = static_cast<std::size_t>(Counter::count_);

@@ -1,5 +1,6 @@
 // The hot path. Engine::decide reads as the architecture does; each stage is one function below it.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <type_traits>
@@ -151,14 +152,22 @@ const policy::AllowEntry* Engine::exemption(const Pass& pass, std::uint16_t rule
     return nullptr;
 }
 
+// A decision that is over is no reason to keep the track before all others; the evidence may be one still.
+void Engine::end_standing(const Pass& pass) noexcept {
+    if (tracks_.keys().kept(pass.track.slot.index) != Keep::standing) return;
+    std::array<std::uint64_t, track::evidence_words> words{};
+    tracks_.evidence(pass.track, words);
+    if (evidence::read(words, pass.track.newest, false).total < evidence::alarm)
+        tracks_.keep(pass.track, Keep::suspect);
+}
+
 // False: a standing BLOCK answers, and nothing else is looked at.
 bool Engine::check_standing(Pass& pass) noexcept {
     const track::Standing standing = tracks_.standing(pass.track);
     if (standing.until == 0) return true;
     pass.standing = standing;
     if (pass.track.newest >= standing.until) {
-        if (tracks_.keys().kept(pass.track.slot.index) == Keep::standing)
-            tracks_.keep(pass.track, Keep::suspect);
+        end_standing(pass);
         return true;
     }
     const policy::Response* response = pass.binding.route.policy->marked(standing.response);
@@ -475,11 +484,12 @@ void Engine::commit(Pass& pass) noexcept {
 }
 
 // The 16th query within the longest horizon makes a track hot for good, whatever it sends, while the pool has
-// room; what is telling, a near pair or a bracket, makes room.
+// room; what is telling, a near pair or a bracket, makes room, and so does what is known against the track.
 void Engine::promote(TrackTable::Track& track, double now, bool telling) noexcept {
     if (tracks_.promoted(track)) return;
     const bool busy = tracks_.count(track, horizons_.size() - 1) >= TrackTable::promotion_queries;
-    if (busy || telling) tracks_.promote(track, now, telling);
+    const bool urgent = telling || tracks_.keys().kept(track.slot.index) >= Keep::suspect;
+    if (busy || urgent) tracks_.promote(track, now, urgent);
 }
 
 void Engine::commit_input(Pass& pass) noexcept {
@@ -537,14 +547,21 @@ void Engine::commit_input(Pass& pass) noexcept {
     }
 }
 
-// To the shared words; a track against which something speaks is kept when others have to go.
+// To the shared words; a track against which something speaks is kept when others have to go, one in alarm as
+// if a decision stood against it.
 void Engine::add_evidence(const TrackTable::Track& track, track::HotTrack& hot,
                           const evidence::Observations& seen, double now) noexcept {
     if (!seen) return;
     const unsigned dropped = evidence::update_shared(hot.evidence, seen, now);
     if (dropped != 0) region_.add(base::Counter::evidence_dropped, dropped);
-    if (seen.hits == 0 || tracks_.keys().kept(track.slot.index) >= Keep::suspect) return;
-    if (evidence::read(hot.evidence, now, false).total >= suspicion) tracks_.keep(track, Keep::suspect);
+    const Keep kept = tracks_.keys().kept(track.slot.index);
+    if (seen.hits == 0 || kept == Keep::standing) return;
+    const double total = evidence::read(hot.evidence, now, false).total;
+    if (total >= evidence::alarm) {
+        tracks_.keep(track, Keep::standing);
+    } else if (total >= suspicion && kept < Keep::suspect) {
+        tracks_.keep(track, Keep::suspect);
+    }
 }
 
 // Responses with a duration leave a standing decision behind. One in force is never prolonged by a weaker

@@ -69,6 +69,11 @@ bool unpack_evidence(const std::uint64_t* packed, std::uint32_t generation, std:
         std::span<std::uint64_t, evidence::component_room>(out, evidence::component_room));
 }
 
+double total_evidence(const std::uint64_t* words, double now) noexcept {
+    const std::span<const std::uint64_t, evidence::component_room> all(words, evidence::component_room);
+    return evidence::read(all, now, false).total;
+}
+
 // What a signal needs to be found out, so that what no rule reads costs nothing.
 void note_reads(Binding& binding, signal::Signal s) {
     using signal::Signal;
@@ -186,7 +191,7 @@ Engine::Engine(std::shared_ptr<const policy::Policy> policy, const log::Policy& 
       horizons_(policy->horizons()),
       region_(region_spec(*policy, config)),
       tracks_(region_, track_section, config.capacity, hot_slabs(config), horizons_,
-              {pack_evidence, unpack_evidence}),
+              {pack_evidence, unpack_evidence, total_evidence}),
       limits_(region_, limit_section, limit_capacity(config)),
       twins_({reinterpret_cast<std::uint64_t*>(region_.section(twin_section)),
               track::TwinTable::entries_for(config.capacity)}),

@@ -276,6 +276,7 @@ class Engine {
     void check_allowed(Pass& pass) const noexcept;
     const policy::AllowEntry* exemption(const Pass& pass, std::uint16_t rule) const noexcept;
     bool check_standing(Pass& pass) noexcept;
+    void end_standing(const Pass& pass) noexcept;
     bool check_limits(Pass& pass) noexcept;
     Fault read_input(Pass& pass) noexcept;
     void read_signals(Pass& pass, rule::Phase phase) noexcept;

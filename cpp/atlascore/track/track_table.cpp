@@ -9,8 +9,10 @@ namespace {
 
 constexpr std::uint32_t newest_word = 1, link_word = 2, standing_word = 3, rate_word = 4, evidence_word = 7,
                         delay_word = 13, prompt_word = 15, ring_word = 16;
-constexpr std::uint32_t slab_sweep = 64;    // slabs looked at for one assignment
-constexpr std::uint32_t patient_sweep = 2;  // the same when the track can wait
+// Slabs looked at for one assignment: over all groups, and in one. The first will do unless another thread is
+// at work on it.
+constexpr int newcomer_looks = 64, group_looks = 4;
+constexpr int patient_looks = 2;  // slabs of a full group looked at for who can wait
 
 using Word = std::atomic_ref<std::uint64_t>;
 
@@ -36,7 +38,8 @@ void relaxed_store(T& field, T value) noexcept {
 std::vector<std::uint64_t> TrackTable::section_bytes(std::uint64_t capacity, std::uint32_t hot) {
     const std::uint32_t pairs = KeyTable::pairs_for(capacity);
     return {KeyTable::group_bytes(pairs), KeyTable::slot_count(pairs) * record_words * 8,
-            64 + std::uint64_t{hot} * sizeof(SlabInfo), std::uint64_t{hot} * sizeof(HotTrack)};
+            64 + std::uint64_t{hot} * sizeof(SlabInfo) + SlabGroups::bytes(hot),
+            std::uint64_t{hot} * sizeof(HotTrack)};
 }
 
 TrackTable::TrackTable(base::Region& region, std::size_t first_section, std::uint64_t capacity,
@@ -48,8 +51,8 @@ TrackTable::TrackTable(base::Region& region, std::size_t first_section, std::uin
             KeyTable::pairs_for(capacity), record_words, ring_word),
       infos_(reinterpret_cast<SlabInfo*>(region.section(first_section + 2) + 64)),
       hot_tracks_(reinterpret_cast<HotTrack*>(region.section(first_section + 3))),
-      hand_(reinterpret_cast<std::uint64_t*>(region.section(first_section + 2))),
-      mains_(hand_ + 1),
+      groups_(reinterpret_cast<std::uint64_t*>(region.section(first_section + 2)),
+              region.section(first_section + 2) + 64 + std::uint64_t{hot} * sizeof(SlabInfo), hot),
       slabs_(hot) {
     const auto n = static_cast<std::uint32_t>(horizons.size());
     const std::uint32_t coarse = cold_ring_words / n;
@@ -163,11 +166,25 @@ TwinCounts* TrackTable::claim_twins(const HotRef& ref) const noexcept {
 }
 
 void TrackTable::warm(Track& track, double now, bool seen) noexcept {
-    std::uint64_t link = load(track.words[link_word]);
+    const std::uint64_t link = load(track.words[link_word]);
     if (link != 0 && track.hot) return;
-    const std::uint32_t slab = choose_slab();
-    const std::uint64_t claim = region_->claim();
-    if (slab == SlotRef::none || !take_slab(slab, claim)) return;
+    const std::uint32_t slab = take_newcomer_slab();
+    if (slab != SlotRef::none) hand_over(track, slab, link, now, seen);
+}
+
+// Takes a slab on probation, of whichever group has its turn. None only where other threads are at work on
+// all that it looks at.
+std::uint32_t TrackTable::take_newcomer_slab() noexcept {
+    for (int look = 0; look < newcomer_looks; ++look) {
+        const std::uint32_t slab = groups_.next_newcomer(groups_.next_group());
+        if (slab != SlabGroups::none && take_slab(slab)) return slab;
+    }
+    return SlotRef::none;
+}
+
+// A slab that was taken becomes the track's, unless that has been given another since `link` was read.
+void TrackTable::hand_over(Track& track, std::uint32_t slab, std::uint64_t link, double now,
+                           bool seen) noexcept {
     SlabInfo& info = infos_[slab];
     const std::uint32_t generation = relaxed(info.generation);
     HotTrack& hot_track = hot_tracks_[slab];
@@ -180,6 +197,7 @@ void TrackTable::warm(Track& track, double now, bool seen) noexcept {
     relaxed_store(hot_track.principal, std::uint64_t{0});
     hot_track.prompts.reset();  // the larger part of the union, so all of it
     relaxed_store(info.use, std::uint8_t{0});
+    relaxed_store(info.used_at, std::bit_cast<std::uint64_t>(now));
     const std::uint64_t empty_bucket = bucket::make(generation, 0, 0);
     for (std::uint64_t& word : hot_track.rings) Word(word).store(empty_bucket, std::memory_order_relaxed);
     std::uint64_t saved[evidence_words] = {};
@@ -198,44 +216,23 @@ void TrackTable::warm(Track& track, double now, bool seen) noexcept {
     }
 }
 
-// The pool's hand: the first slab that is free, orphaned or on probation; else the least valuable of those
-// passed.
-std::uint32_t TrackTable::choose_slab() noexcept {
-    std::uint32_t best = SlotRef::none;
-    unsigned lowest = ~0u;
-    for (std::uint32_t step = 0; step < std::min(slab_sweep, 2 * slabs_); ++step) {
-        const auto slab =
-            static_cast<std::uint32_t>(Word(*hand_).fetch_add(1, std::memory_order_relaxed) % slabs_);
-        SlabInfo& info = infos_[slab];
-        const std::uint64_t owner = load(info.owner);
-        if (base::Region::is_claim(owner)) {
-            if (!region_->claim_alive(owner)) return slab;
-            continue;
-        }
-        if (owner == 0 || !owner_links_back(slab, owner) || relaxed(info.main) == 0) return slab;
-        const std::uint8_t recency = relaxed(info.recency);
-        const unsigned worth = relaxed(info.keep) * 4u + recency;
-        if (recency != 0) relaxed_store(info.recency, static_cast<std::uint8_t>(recency - 1));
-        if (worth < lowest) {
-            lowest = worth;
-            best = slab;
-        }
-    }
-    return best;
-}
-
 bool TrackTable::owner_links_back(std::uint32_t slab, std::uint64_t owner) const noexcept {
     const auto slot = static_cast<std::uint32_t>(owner >> 32) - 1;
     if (slot >= keys_.slots() || keys_.generation(slot) != static_cast<std::uint32_t>(owner)) return false;
     return load(keys_.words(slot)[link_word]) == pack(slab, relaxed(infos_[slab].generation));
 }
 
-// Claims the slab and unlinks its former owner.
-bool TrackTable::take_slab(std::uint32_t slab, std::uint64_t claim) noexcept {
+// Claims a slab on probation and unlinks its former owner. False when it is being taken or has left
+// probation.
+bool TrackTable::take_slab(std::uint32_t slab) noexcept {
     SlabInfo& info = infos_[slab];
     std::uint64_t owner = load(info.owner);
     if (base::Region::is_claim(owner) && region_->claim_alive(owner)) return false;
-    if (!Word(info.owner).compare_exchange_strong(owner, claim)) return false;
+    if (!Word(info.owner).compare_exchange_strong(owner, region_->claim())) return false;
+    if (groups_.in_main(slab)) {
+        Word(info.owner).store(owner, std::memory_order_release);  // promoted since it was chosen
+        return false;
+    }
     const std::uint32_t generation = relaxed(info.generation);
     if (base::Region::is_claim(owner)) {
         region_->add(base::Counter::claims_recovered);
@@ -246,10 +243,10 @@ bool TrackTable::take_slab(std::uint32_t slab, std::uint64_t claim) noexcept {
         Word(keys_.words(slot)[link_word]).compare_exchange_strong(link, 0);
         region_->add(base::Counter::hot_recycled);
     }
+    // In this order: who promotes the former owner meanwhile sees the generation after its own exchange, or
+    // its bit is cleared here.
     std::atomic_ref(info.generation).store(generation + 1, std::memory_order_release);
-    if (std::atomic_ref(info.main).exchange(0, std::memory_order_relaxed) != 0) {
-        Word(*mains_).fetch_sub(1, std::memory_order_relaxed);
-    }
+    groups_.leave_all(slab);
     relaxed_store(info.recency, std::uint8_t{0});
     relaxed_store(info.keep, std::uint8_t{0});
     return true;
@@ -293,50 +290,180 @@ bool TrackTable::evidence(const Track& track, std::span<std::uint64_t, evidence_
 }
 
 bool TrackTable::promoted(const Track& track) const noexcept {
-    return track.hot && relaxed(infos_[track.hot.slab].main) != 0;
+    return track.hot && groups_.in_main(track.hot.slab);
 }
 
 void TrackTable::promote(Track& track, double now, bool urgent) noexcept {
     if (promoted(track)) return;
-    const bool full = Word(*mains_).load(std::memory_order_relaxed) >= slabs_ - slabs_ / 4;
-    if (full && !make_room_in_main(now, urgent)) return;
-    if (!track.hot) warm(track, now, true);
-    if (hot(track.hot) == nullptr) return;
-    SlabInfo& info = infos_[track.hot.slab];
-    if (std::atomic_ref(info.main).exchange(1, std::memory_order_relaxed) == 0) {
-        Word(*mains_).fetch_add(1, std::memory_order_relaxed);
+    const Keep worth = std::max(keys_.kept(track.slot.index), Keep::hot);
+    const Applicant applicant{track, now, urgent, worth};
+    if (!track.hot) {
+        enter_with_new_slab(track, applicant);
+    } else if (const auto place = find_place(SlabGroups::group_of(track.hot.slab), applicant)) {
+        enter_main(track, *place, worth);
     }
-    keep(track, std::max(keys_.kept(track.slot.index), Keep::hot));
 }
 
-// Puts the least valuable of the next slabs back on probation. What is not urgent looks at few of them and
-// takes only one whose track had no query within the longest horizon: when more tracks are busy than the pool
+// A newcomer's slab is taken only when a place is found.
+void TrackTable::enter_with_new_slab(Track& track, const Applicant& applicant) noexcept {
+    const std::uint64_t link = load(track.words[link_word]);
+    const std::uint32_t group = groups_.next_group_to_enter();
+    const auto place = find_place(group, applicant);
+    if (!place) return;
+    for (int look = 0; look < group_looks; ++look) {
+        const std::uint32_t slab = groups_.next_newcomer(group);
+        if (slab == SlabGroups::none || !take_slab(slab)) continue;
+        hand_over(track, slab, link, applicant.now, true);
+        return enter_main(track, *place, applicant.worth);
+    }
+}
+
+// The slab's worth is said before it is in the main part, so that nobody finds it there worth nothing.
+void TrackTable::enter_main(const Track& track, std::uint32_t victim, Keep worth) noexcept {
+    if (hot(track.hot) == nullptr) return;
+    const std::uint32_t slab = track.hot.slab;
+    set_worth(slab, worth);
+    const SlabGroups::Entry entry = groups_.enter(slab, victim);
+    if (entry == SlabGroups::Entry::refused) return;
+    if (entry == SlabGroups::Entry::exchanged) count_demotion(victim);
+    if (hot(track.hot) == nullptr) {
+        groups_.leave(slab);  // it changed hands meanwhile, and its new owner has earned nothing
+        return;
+    }
+    keep(track, worth);
+}
+
+// Whose place in the main part of a group the applicant may have: none's where the group has room; no answer
+// where it has to wait. What belongs to nobody goes first, then the lowest evidence of Keep::standing while
+// that has more than its share, then the lowest worth. Who can wait looks at few slabs and takes only the
+// place of a track that had no query within the longest horizon: when more tracks are busy than the pool
 // holds, those in it stay.
-bool TrackTable::make_room_in_main(double now, bool urgent) noexcept {
-    std::uint32_t best = SlotRef::none;
-    unsigned lowest = ~0u;
-    for (std::uint32_t step = 0; step < std::min(urgent ? slab_sweep : patient_sweep, slabs_); ++step) {
-        const auto slab =
-            static_cast<std::uint32_t>(Word(*hand_).fetch_add(1, std::memory_order_relaxed) % slabs_);
-        SlabInfo& info = infos_[slab];
-        if (relaxed(info.main) == 0) continue;
-        if (!urgent && (relaxed(info.keep) > static_cast<std::uint8_t>(Keep::hot) ||
-                        std::bit_cast<double>(relaxed(info.used_at)) > now - cold_.back().horizon)) {
-            continue;
+std::optional<std::uint32_t> TrackTable::find_place(std::uint32_t group,
+                                                    const Applicant& applicant) noexcept {
+    if (!groups_.full(group)) return SlabGroups::none;
+    const bool stands = applicant.worth == Keep::standing;
+    const int standing = std::popcount(groups_.standing(group)) + stands;
+    std::uint32_t victim = SlabGroups::none;
+    if (static_cast<std::uint32_t>(standing) > groups_.standing_room(group)) {
+        double lowest = 0;
+        victim = least_evident(group, applicant.now, lowest);
+        // Of those of Keep::standing it would itself be the one to go.
+        if (victim != SlabGroups::none && stands && evidence_total(applicant.track, applicant.now) < lowest)
+            return std::nullopt;
+    }
+    if (victim == SlabGroups::none)
+        victim = applicant.urgent ? least_valuable(group) : a_silent_one(group, applicant.now);
+    return victim == SlabGroups::none ? std::nullopt : std::optional(victim);
+}
+
+template <typename Visit>
+void TrackTable::each_lane(std::uint32_t group, std::uint64_t lanes, Visit&& visit) const noexcept {
+    for (; lanes != 0; lanes &= lanes - 1) {
+        if (!visit(SlabGroups::slab_of(group, static_cast<unsigned>(std::countr_zero(lanes))))) return;
+    }
+}
+
+// Of equal evidence the one that was used least recently.
+std::uint32_t TrackTable::least_evident(std::uint32_t group, double now, double& lowest) noexcept {
+    std::uint32_t best = SlabGroups::none;
+    double oldest = 0;
+    each_lane(group, groups_.standing(group), [&](std::uint32_t slab) {
+        if (relaxed(infos_[slab].keep) != static_cast<std::uint8_t>(Keep::standing)) {
+            groups_.mark(slab, false);  // it changed hands under a writer
+            return true;
         }
-        const std::uint8_t recency = relaxed(info.recency);
-        const unsigned worth = relaxed(info.keep) * 4u + recency;
-        if (recency != 0) relaxed_store(info.recency, static_cast<std::uint8_t>(recency - 1));
-        if (worth < lowest) {
+        const bool orphan = is_orphan(slab);
+        const double total = orphan ? -1 : slab_evidence(slab, now), used = used_at(slab);
+        if (best == SlabGroups::none || total < lowest || (total == lowest && used < oldest)) {
+            best = slab;
+            lowest = total;
+            oldest = used;
+        }
+        return !orphan;
+    });
+    return best;
+}
+
+// By class, then by recency, which is lowered in passing, then by the last use.
+std::uint32_t TrackTable::least_valuable(std::uint32_t group) noexcept {
+    std::uint32_t best = SlabGroups::none;
+    unsigned lowest = ~0u;
+    double oldest = 0;
+    each_lane(group, groups_.main(group), [&](std::uint32_t slab) {
+        if (is_orphan(slab)) {
+            best = slab;
+            return false;
+        }
+        const std::uint8_t value = relaxed(infos_[slab].keep);
+        groups_.mark(slab, value == static_cast<std::uint8_t>(Keep::standing));  // should a race have lost it
+        const unsigned worth = value * 4u + lower_recency(slab);
+        const double used = used_at(slab);
+        if (worth < lowest || (worth == lowest && used < oldest)) {
+            best = slab;
             lowest = worth;
+            oldest = used;
+        }
+        return true;
+    });
+    return best;
+}
+
+std::uint32_t TrackTable::a_silent_one(std::uint32_t group, double now) noexcept {
+    std::uint32_t best = SlabGroups::none;
+    unsigned lowest = ~0u;
+    for (int look = 0; look < patient_looks; ++look) {
+        const std::uint32_t slab = groups_.next_in_main(group);
+        if (slab == SlabGroups::none) return slab;
+        if (used_at(slab) > now - cold_.back().horizon) continue;
+        if (is_orphan(slab)) return slab;
+        if (relaxed(infos_[slab].keep) > static_cast<std::uint8_t>(Keep::hot)) continue;
+        const unsigned recency = lower_recency(slab);
+        if (recency < lowest) {
+            lowest = recency;
             best = slab;
         }
     }
-    if (best == SlotRef::none) return false;
-    if (std::atomic_ref(infos_[best].main).exchange(0, std::memory_order_relaxed) != 0) {
-        Word(*mains_).fetch_sub(1, std::memory_order_relaxed);
-    }
-    return true;
+    return best;
+}
+
+// Free, claimed, or of a track that has another slab or none.
+bool TrackTable::is_orphan(std::uint32_t slab) const noexcept {
+    return !owner_links_back(slab, load(infos_[slab].owner));
+}
+
+double TrackTable::used_at(std::uint32_t slab) const noexcept {
+    return std::bit_cast<double>(relaxed(infos_[slab].used_at));
+}
+
+// What it was before.
+unsigned TrackTable::lower_recency(std::uint32_t slab) noexcept {
+    const std::uint8_t recency = relaxed(infos_[slab].recency);
+    if (recency != 0) relaxed_store(infos_[slab].recency, static_cast<std::uint8_t>(recency - 1));
+    return recency;
+}
+
+double TrackTable::slab_evidence(std::uint32_t slab, double now) const noexcept {
+    std::uint64_t words[evidence_words];
+    for (std::size_t i = 0; i < evidence_words; ++i) words[i] = relaxed(hot_tracks_[slab].evidence[i]);
+    return form_.total == nullptr ? 0 : form_.total(words, now);
+}
+
+double TrackTable::evidence_total(const Track& track, double now) const noexcept {
+    std::uint64_t words[evidence_words] = {};
+    if (form_.total == nullptr || !evidence(track, words)) return 0;
+    return form_.total(words, now);
+}
+
+// By the class that the slab's track had. One of nobody is no loss.
+void TrackTable::count_demotion(std::uint32_t slab) noexcept {
+    if (is_orphan(slab)) return;
+    const unsigned above_hot = std::max<unsigned>(relaxed(infos_[slab].keep), 1) - 1;
+    region_->add(static_cast<base::Counter>(static_cast<unsigned>(base::Counter::demotions_hot) + above_hot));
+}
+
+void TrackTable::set_worth(std::uint32_t slab, Keep value) noexcept {
+    relaxed_store(infos_[slab].keep, static_cast<std::uint8_t>(value));
+    groups_.mark(slab, value == Keep::standing);
 }
 
 void TrackTable::touch(const Track& track) noexcept {
@@ -350,7 +477,7 @@ void TrackTable::touch(const Track& track) noexcept {
 void TrackTable::keep(const Track& track, Keep value) noexcept {
     if (!holds(track)) return;
     keys_.keep(track.slot.index, value);
-    if (track.hot) relaxed_store(infos_[track.hot.slab].keep, static_cast<std::uint8_t>(value));
+    if (hot(track.hot) != nullptr) set_worth(track.hot.slab, value);
 }
 
 Standing TrackTable::standing(const Track& track) const noexcept {
@@ -449,7 +576,7 @@ TrackTable::HotCensus TrackTable::hot_census() const noexcept {
             ++sum.claimed;
         } else {
             ++sum.used;
-            sum.probation += relaxed(infos_[slab].main) == 0;
+            sum.probation += !groups_.in_main(slab);
         }
     }
     return sum;

@@ -21,12 +21,25 @@
 // A reading takes the coarse ring while its oldest bucket is empty, because then it is exact, and otherwise
 // the fine one, as soon as the slab has watched the track for the whole horizon.
 //
-// Pool. A new track gets a slab with its first input and is on probation: slabs on probation are recycled in
-// order of the pool's hand. At its 16th query within the longest horizon, or at once with a near pair, it
-// moves to the main part (three quarters of the pool at most). When that is full, a near pair takes the place
-// of the least suspicious and least recently used, a busy track only that of a silent one. A slab's owner
-// word is claimed while it changes hands, so a process killed in between costs nothing: its claim is taken
-// over.
+// Pool (slab_groups.hpp). A new track gets a slab with its first input and is on probation: a newcomer takes
+// the oldest slab on probation of a group of 64, each group in its turn, and never one of the main part. At
+// its 16th query within the longest horizon, or at once with a near pair, a track moves to the main part,
+// three quarters of each group. When that is full, a near pair takes the place of the least valuable and
+// least recently used of the group, a busy track only that of a silent one. Tracks worth Keep::standing have
+// a right to a quarter of each group: while they hold more, whoever comes takes the place of the one of them
+// with the lowest evidence, and one of them comes in only with as much. So accounts made by the thousand,
+// each with a standing decision, take each other's places, not those of other suspects or of ordinary busy
+// tracks. Whose place is taken is on probation from then on.
+//
+// Who may see what when
+//   owner       is claimed while a slab changes hands. A process killed in between costs nothing: its claim
+//               is taken over when the slab has its turn, or its place in the main part by who comes next.
+//               The claimer gives the owner back when the track was promoted after the slab was chosen.
+//   generation  goes up before the slab's bits are cleared. Who enters the main part reads it after setting
+//               its bit and takes the bit back when the slab is no longer its own.
+//   main        is a bit in the group, the only truth there is: nothing is counted that a kill could put out.
+//   keep        copies the class in the KeyTable for the time in the main part. A copy that was written while
+//               the slab changed hands is put right when the track enters or is kept again.
 #pragma once
 
 #include <optional>
@@ -42,6 +55,7 @@
 #include "atlascore/track/recent.hpp"
 #include "atlascore/track/shapes.hpp"
 #include "atlascore/track/shared_inputs.hpp"
+#include "atlascore/track/slab_groups.hpp"
 #include "atlascore/track/twin_counts.hpp"
 #include "atlascore/track/window.hpp"
 #include "atlascore/track/window_table.hpp"
@@ -81,13 +95,16 @@ struct HotRef {
     explicit operator bool() const noexcept { return slab != SlotRef::none; }
 };
 
-// How evidence goes from a slab to the cold record and back; the layer that knows its form supplies it.
+// How evidence goes from a slab to the cold record and back, and what it comes to; the layer that knows its
+// form supplies it.
 struct EvidenceForm {
     void (*pack)(const std::uint64_t* words, std::uint32_t generation, std::uint64_t* out) noexcept = nullptr;
     // False when nothing was packed for this generation of the record, which the low half of the first word
     // has; 0 stands for nothing.
     bool (*unpack)(const std::uint64_t* packed, std::uint32_t generation,
                    std::uint64_t* out) noexcept = nullptr;
+    // How much it is in all, by which those of Keep::standing are compared; without it they are equal.
+    double (*total)(const std::uint64_t* words, double now) noexcept = nullptr;
 };
 
 // A decision that outlives its query: made by a response with `duration`.
@@ -139,8 +156,9 @@ class TrackTable {
     }
     // Gives the track a slab if it has none. `seen`: it has queries that a fine ring would miss.
     void warm(Track& track, double now, bool seen) noexcept;
-    // Off probation, with a slab if it has none. When the main part is full, an urgent track takes the place
-    // of the least valuable one it meets, any other only that of one without a query in the longest horizon.
+    // Off probation, with a slab if it has none. When the main part of its group is full, an urgent track
+    // takes the place of the least valuable, any other only that of one without a query in the longest
+    // horizon, and both that of the lowest evidence of Keep::standing while those are more than a quarter.
     void promote(Track& track, double now, bool urgent) noexcept;
     bool promoted(const Track& track) const noexcept;
     void touch(const Track& track) noexcept;  // recency of the slab
@@ -185,9 +203,8 @@ class TrackTable {
     struct alignas(32) SlabInfo {
         std::uint64_t owner;  // slot + 1 in the high half, the slot's generation in the low half; or a claim
         std::uint32_t generation;
-        std::uint8_t main;     // 0: on probation
-        std::uint8_t recency;  // 0..3
-        std::uint8_t keep;
+        std::uint8_t recency;   // 0..3
+        std::uint8_t keep;      // Keep; of a slab in the main part
         std::uint8_t use;       // SlabUse
         std::uint64_t used_at;  // double: time of the last query
         std::uint64_t spare;
@@ -205,13 +222,37 @@ class TrackTable {
 
     PromptDay prompt_day(const Track& track) const noexcept;
     bool set_prompt_day(const Track& track, PromptDay& before, const PromptDay& value) noexcept;
+
+    // Who wants into the main part.
+    struct Applicant {
+        const Track& track;
+        double now;
+        bool urgent;
+        Keep worth;
+    };
+
     HotRef linked(const std::uint64_t* words) const noexcept;
     HotTrack* claim_use(const HotRef& ref, SlabUse use) const noexcept;
     SlabUse use_of(const HotRef& ref) const noexcept;
-    std::uint32_t choose_slab() noexcept;
-    bool take_slab(std::uint32_t slab, std::uint64_t claim) noexcept;
+    std::uint32_t take_newcomer_slab() noexcept;
+    bool take_slab(std::uint32_t slab) noexcept;
+    void hand_over(Track& track, std::uint32_t slab, std::uint64_t link, double now, bool seen) noexcept;
     bool owner_links_back(std::uint32_t slab, std::uint64_t owner) const noexcept;
-    bool make_room_in_main(double now, bool urgent) noexcept;
+    bool is_orphan(std::uint32_t slab) const noexcept;
+    void enter_with_new_slab(Track& track, const Applicant& applicant) noexcept;
+    void enter_main(const Track& track, std::uint32_t victim, Keep worth) noexcept;
+    std::optional<std::uint32_t> find_place(std::uint32_t group, const Applicant& applicant) noexcept;
+    template <typename Visit>
+    void each_lane(std::uint32_t group, std::uint64_t lanes, Visit&& visit) const noexcept;
+    std::uint32_t least_evident(std::uint32_t group, double now, double& lowest) noexcept;
+    std::uint32_t least_valuable(std::uint32_t group) noexcept;
+    std::uint32_t a_silent_one(std::uint32_t group, double now) noexcept;
+    unsigned lower_recency(std::uint32_t slab) noexcept;
+    double used_at(std::uint32_t slab) const noexcept;
+    double slab_evidence(std::uint32_t slab, double now) const noexcept;
+    double evidence_total(const Track& track, double now) const noexcept;
+    void count_demotion(std::uint32_t slab) noexcept;
+    void set_worth(std::uint32_t slab, Keep value) noexcept;
     void save_evidence(std::uint32_t slab, std::uint64_t owner) noexcept;
     bool saved_evidence(const Track& track, std::uint64_t* out) const noexcept;
 
@@ -220,8 +261,7 @@ class TrackTable {
     KeyTable keys_;
     SlabInfo* infos_;
     HotTrack* hot_tracks_;
-    std::uint64_t* hand_;   // the pool's hand
-    std::uint64_t* mains_;  // slabs off probation; may be off by one per killed process
+    SlabGroups groups_;
     std::uint32_t slabs_;
     std::vector<WindowShape> cold_;
     std::vector<WindowShape> fine_;

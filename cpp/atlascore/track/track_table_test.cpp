@@ -1,7 +1,10 @@
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <array>
 #include <cmath>
+#include <string>
+#include <vector>
 
 #include "atlascore/base/hash.hpp"
 #include "atlascore/track/track_table.hpp"
@@ -13,18 +16,46 @@ namespace {
 
 constexpr std::array<double, 2> horizons{10, 300};
 
-struct Tracks {
-    base::Region region;
-    TrackTable table;
-    Tracks(std::uint64_t capacity, std::uint32_t hot)
-        : region({"", TrackTable::section_bytes(capacity, hot), 0, "", 1}),
-          table(region, 0, capacity, hot, horizons) {}
-    std::uint64_t counter(base::Counter c) const { return region.counters()[static_cast<std::size_t>(c)]; }
-};
-
 std::uint64_t tag(std::uint64_t i) {
     return KeyTable::tag_of(base::hash64(&i, sizeof i, 42));
 }
+
+// In these tests the first word is the evidence.
+constexpr EvidenceForm form{nullptr, nullptr, [](const std::uint64_t* words, double) noexcept {
+                                return static_cast<double>(words[0]);
+                            }};
+
+struct Tracks {
+    base::Region region;
+    TrackTable table;
+    Tracks(std::uint64_t capacity, std::uint32_t hot, const std::string& state = "")
+        : region({state, TrackTable::section_bytes(capacity, hot), 0, "", 1}),
+          table(region, 0, capacity, hot, horizons, form) {}
+    std::uint64_t counter(base::Counter c) const { return region.counters()[static_cast<std::size_t>(c)]; }
+    std::array<std::uint64_t, 3> demotions() const {
+        return {counter(base::Counter::demotions_hot), counter(base::Counter::demotions_suspect),
+                counter(base::Counter::demotions_standing)};
+    }
+    // A track with this against it that was asked for now and wants into the main part.
+    TrackTable::Track make(std::uint64_t i, Keep worth, std::uint64_t evidence, double now,
+                           bool urgent = true) {
+        auto track = table.open(tag(i), now);
+        table.warm(track, now, false);
+        if (HotTrack* hot = table.hot(track.hot)) hot->evidence[0] = evidence;
+        if (worth != Keep::cold) table.keep(track, worth);
+        table.promote(track, now, urgent);
+        table.touch(track);
+        return track;
+    }
+    std::size_t in_main(std::uint64_t first, std::uint64_t last) const {
+        std::size_t count = 0;
+        for (std::uint64_t i = first; i < last; ++i) {
+            const auto track = table.look(tag(i), 1e9);
+            count += track && table.promoted(*track);
+        }
+        return count;
+    }
+};
 
 }  // namespace
 
@@ -111,7 +142,7 @@ TEST_CASE("a track that gets another slab keeps what it is worth") {
     Tracks tracks(10'000, 100);
     for (std::uint64_t i = 0; i < 75; ++i) {
         auto track = tracks.table.open(tag(i), 1e9);
-        tracks.table.keep(track, Keep::standing);
+        tracks.table.keep(track, Keep::suspect);
         tracks.table.promote(track, 1e9, true);
     }
     for (std::uint64_t i = 100; i < 400; ++i) {
@@ -119,6 +150,168 @@ TEST_CASE("a track that gets another slab keeps what it is worth") {
         tracks.table.promote(track, 1e9 + 1e5, false);
         CHECK_FALSE(tracks.table.promoted(track));
     }
+}
+
+TEST_CASE("a flood of newcomers recycles probation only, however the main part lies") {
+    for (const std::uint64_t first : {0, 30, 95}) {  // slabs in use before
+        Tracks tracks(100'000, 400);
+        const auto ask = [&](std::uint64_t i) {
+            auto track = tracks.table.open(tag(i), 1e9);
+            tracks.table.warm(track, 1e9, false);
+            return track;
+        };
+        for (std::uint64_t i = 0; i < first; ++i) ask(900'000 + i);
+        std::vector<TrackTable::Track> mains;
+        for (std::uint64_t i = 0; mains.size() < 290; ++i) {
+            auto track = ask(i);
+            tracks.table.keep(track, static_cast<Keep>(1 + i % 3));
+            tracks.table.promote(track, 1e9, false);
+            if (tracks.table.promoted(track)) mains.push_back(track);
+        }
+        for (std::uint64_t i = 0; i < 40'000; ++i) CHECK(ask(100'000 + i).hot);
+        for (const auto& track : mains) {
+            CHECK(tracks.table.hot(track.hot) != nullptr);
+            CHECK(tracks.table.promoted(track));
+        }
+        CHECK(tracks.demotions() == std::array<std::uint64_t, 3>{0, 0, 0});
+    }
+}
+
+TEST_CASE("on probation a track lasts for as many newcomers as a quarter of the pool") {
+    Tracks tracks(100'000, 400);
+    for (std::uint64_t i = 0; i < 1'000; ++i) {
+        auto track = tracks.table.open(tag(i), 1e9);
+        tracks.table.promote(track, 1e9, false);
+    }
+    CHECK(tracks.in_main(0, 1'000) == 300);
+    for (std::uint64_t i = 2'000; i < 4'000; ++i) {
+        auto track = tracks.table.open(tag(i), 1e9);
+        tracks.table.warm(track, 1e9, false);
+        // give or take a group's turn
+        if (i >= 2'090) CHECK(tracks.table.look(tag(i - 90), 1e9)->hot);
+        if (i >= 2'110) CHECK_FALSE(tracks.table.look(tag(i - 110), 1e9)->hot);
+    }
+}
+
+TEST_CASE("class 3 above a quarter gives way to whoever comes, the lowest evidence first") {
+    Tracks tracks(10'000, 64);
+    for (std::uint64_t i = 0; i < 48; ++i) tracks.make(i, i < 30 ? Keep::standing : Keep::hot, 100 + i, 1e9);
+    CHECK(tracks.in_main(0, 48) == 48);
+    // Ordinary tracks that can wait, then one under suspicion: until a quarter is left.
+    for (std::uint64_t i = 100; i < 114; ++i) {
+        tracks.make(i, i % 2 == 0 ? Keep::hot : Keep::suspect, 1, 1e9 + 1, false);
+        CHECK(tracks.in_main(i, i + 1) == 1);
+        CHECK(tracks.in_main(0, i - 99) == 0);
+    }
+    CHECK(tracks.in_main(14, 48) == 34);
+    CHECK(tracks.demotions() == std::array<std::uint64_t, 3>{0, 0, 14});
+    tracks.make(200, Keep::hot, 1, 1e9 + 2, false);  // now it has to wait: everybody is busy
+    CHECK(tracks.in_main(200, 201) == 0);
+    CHECK(tracks.in_main(14, 30) == 16);
+}
+
+TEST_CASE("of class 3 who has less evidence than those in the main part stays out") {
+    Tracks tracks(10'000, 64);
+    for (std::uint64_t i = 0; i < 48; ++i) tracks.make(i, i < 16 ? Keep::standing : Keep::hot, 100 + i, 1e9);
+    tracks.make(100, Keep::standing, 99, 1e9);
+    CHECK(tracks.in_main(100, 101) == 0);
+    tracks.make(101, Keep::standing, 200, 1e9);
+    CHECK(tracks.in_main(101, 102) == 1);
+    CHECK(tracks.in_main(0, 1) == 0);
+    CHECK(tracks.in_main(1, 48) == 47);
+}
+
+TEST_CASE("accounts by the thousand, each with a standing decision, push out neither suspects nor the busy") {
+    Tracks tracks(100'000, 400);
+    const auto busy = [&](double now) {
+        for (std::uint64_t i = 100; i < 300; ++i) {
+            auto track = tracks.table.open(tag(i), now);
+            if (!tracks.table.promoted(track)) tracks.table.promote(track, now, false);
+            tracks.table.touch(track);
+        }
+    };
+    for (std::uint64_t i = 0; i < 100; ++i) tracks.make(i, Keep::suspect, 20, 1e9);
+    for (int round = 0; round < 5; ++round) busy(1e9 + round);
+    CHECK(tracks.in_main(0, 300) == 300);
+    const auto flood = [&](std::uint64_t first, std::uint64_t last, double now) {
+        for (std::uint64_t i = first; i < last; ++i) {
+            auto track = tracks.make(i, Keep::cold, 1'000'000, now);
+            tracks.table.keep(track, Keep::standing);
+            if (i % 100 == 0) busy(now);
+        }
+    };
+    flood(10'000, 20'000, 1e9 + 10);
+    CHECK(tracks.in_main(0, 100) == 100);
+    CHECK(tracks.in_main(100, 300) >= 85);  // of 200 a class 3 at its quarter leaves 100
+    CHECK(tracks.in_main(10'000, 20'000) <= 115);
+    // All of them suspects first, so that they fill the main part, and standing only then.
+    Tracks other(100'000, 400);
+    std::vector<TrackTable::Track> attackers;
+    for (std::uint64_t i = 0; i < 300; ++i) attackers.push_back(other.make(i, Keep::suspect, i, 1e9));
+    for (const auto& track : attackers) other.table.keep(track, Keep::standing);
+    for (std::uint64_t i = 1'000; i < 1'200; ++i) other.make(i, Keep::hot, 0, 1e9, false);
+    CHECK(other.in_main(1'000, 1'200) >= 190);
+    CHECK(other.in_main(0, 300) <= 110);
+    CHECK(other.in_main(200, 300) >= 85);  // those with the highest evidence
+}
+
+TEST_CASE("the slab of a track that is gone is the first to leave the main part") {
+    Tracks tracks(28, 64);
+    for (std::uint64_t i = 0; i < 48; ++i) tracks.make(i, Keep::hot, 50, 1e9);
+    const auto gone = [&] {
+        int count = 0;
+        for (std::uint64_t i = 0; i < 48; ++i) count += !tracks.table.look(tag(i), 1e9);
+        return count;
+    };
+    for (std::uint64_t i = 100; gone() < 24; ++i) {  // until the table has thrown out half of them
+        tracks.table.keep(tracks.table.open(tag(i), 1e9), Keep::suspect);
+    }
+    for (std::uint64_t i = 1'000; i < 1'016; ++i) {
+        tracks.make(i, Keep::suspect, 50, 1e9);
+        CHECK(tracks.in_main(i, i + 1) == 1);
+    }
+    CHECK(tracks.demotions() == std::array<std::uint64_t, 3>{0, 0, 0});
+}
+
+TEST_CASE("slabs that a killed process left claimed are taken over, on probation and in the main part") {
+    const std::string state = "shm:atlascore-pool-" + std::to_string(::getpid());
+    {
+        Tracks tracks(10'000, 64, state);
+        constexpr std::uint64_t of_the_dead = 0xFFFF'0009'0000'0001;
+        const auto claim = [&](const TrackTable::Track& track) {
+            auto* infos = reinterpret_cast<std::uint64_t*>(tracks.region.section(2) + 64);
+            infos[track.hot.slab * 4] = of_the_dead;
+        };
+        REQUIRE(base::Region::is_claim(of_the_dead));
+        REQUIRE_FALSE(tracks.region.claim_alive(of_the_dead));
+        for (std::uint64_t i = 0; i < 48; ++i) {
+            const auto track = tracks.make(i, Keep::suspect, 50, 1e9);
+            if (i < 8) claim(track);
+        }
+        for (std::uint64_t i = 100; i < 116; ++i) {
+            auto track = tracks.table.open(tag(i), 1e9);
+            tracks.table.warm(track, 1e9, false);
+            claim(track);
+        }
+        for (std::uint64_t i = 200; i < 216; ++i) {
+            auto track = tracks.table.open(tag(i), 1e9);
+            tracks.table.warm(track, 1e9, false);
+            CHECK(track.hot);
+        }
+        CHECK(tracks.counter(base::Counter::claims_recovered) == 16);
+        for (std::uint64_t i = 300; i < 308; ++i) tracks.make(i, Keep::suspect, 50, 1e9);
+        CHECK(tracks.in_main(0, 8) == 0);
+        CHECK(tracks.in_main(8, 48) == 40);
+        CHECK(tracks.in_main(300, 308) == 8);
+        CHECK(tracks.demotions() == std::array<std::uint64_t, 3>{0, 0, 0});
+        for (std::uint64_t i = 400; i < 432; ++i) {
+            auto track = tracks.table.open(tag(i), 1e9);
+            tracks.table.warm(track, 1e9, false);
+        }
+        CHECK(tracks.table.hot_census().claimed == 0);
+        CHECK(tracks.counter(base::Counter::claims_recovered) == 24);
+    }
+    CHECK(base::Region::unlink(state));
 }
 
 TEST_CASE("a recycled slab leaves its former owner readable") {

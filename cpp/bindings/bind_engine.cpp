@@ -72,6 +72,15 @@ py::object signals_of(EngineHolder& self, py::handle principal, py::handle model
     return out;
 }
 
+// (made, hits, made in the beginning, hits in the beginning) of each component.
+py::list census_of(EngineHolder& self, py::handle principal, py::handle model) {
+    py::list out;
+    for (const evidence::Census::Count& count :
+         self.engine->census(name_of(principal, "principal"), name_of(model, "model")))
+        out.append(py::make_tuple(count.made, count.hits, count.first_made, count.first_hits));
+    return out;
+}
+
 EngineHolder make(const CompiledPolicy& policy, std::uint64_t capacity, std::uint32_t hot,
                   std::uint32_t models, std::string state, std::optional<std::uint64_t> seed,
                   std::string log_directory, std::string salt_file, std::string version) {
@@ -96,6 +105,8 @@ void bind_engine(py::module_& m) {
              py::arg("version"))
         .def("stats", &stats_of)
         .def("signals", &signals_of, py::arg("principal"), py::arg("model"), py::arg("now"))
+        .def("take_census", [](EngineHolder& self) { self.engine->take_census(); })
+        .def("census", &census_of, py::arg("principal"), py::arg("model"))
         .def("commitment", [](EngineHolder& self,
                               py::handle name) { return self.engine->commitment(name_of(name, "a name")); })
         .def("reload", [](EngineHolder& self,

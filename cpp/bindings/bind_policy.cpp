@@ -2,10 +2,12 @@
 // know of it.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "atlascore/base/error.hpp"
 #include "atlascore/base/hash.hpp"
+#include "atlascore/evidence/component.hpp"
 #include "bind_policy.hpp"
 #include "bindings.hpp"
 
@@ -87,6 +89,17 @@ void set_grid(policy::Model& model, const std::vector<float>& origins, const std
     }
 }
 
+std::uint32_t components_of(py::handle names) {
+    std::uint32_t set = 0;
+    for (const auto& name : list_of<std::string>(names)) {
+        const auto known = evidence::components();
+        const auto found = std::ranges::find(known, name, &evidence::ComponentInfo::name);
+        if (found == known.end()) throw base::Error("unknown component of evidence \"" + name + "\"");
+        set |= 1u << static_cast<unsigned>(found->id);
+    }
+    return set;
+}
+
 policy::Model model_of(const py::dict& entry) {
     policy::Model model;
     model.pattern = py::cast<std::string>(entry["pattern"]);
@@ -98,6 +111,10 @@ policy::Model model_of(const py::dict& entry) {
     const auto kind = py::cast<std::string>(entry["kind"]);
     model.prompts = kind == "llm" || kind == "other";
     model.templates = list_of<std::string>(entry["templates"]);
+    const auto off = py::cast<py::dict>(entry["evidence_off"]);
+    model.others_off = components_of(off["others"]);
+    for (const auto& [name, components] : py::cast<py::dict>(off["measured"]))
+        model.measured_off.emplace_back(py::cast<std::string>(name), components_of(components));
     set_grid(model, list_of<float>(entry["grid_origins"]), list_of<float>(entry["grid_steps"]));
     if (entry["features"].is_none()) {
         set_scale(model, list_of<float>(entry["center"]), list_of<float>(entry["scale"]));

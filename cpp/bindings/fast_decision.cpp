@@ -231,6 +231,18 @@ PyObject* get_policy_id(PyObject* o, void*) {
     return PyLong_FromUnsignedLongLong(self_of(o)->binding->policy_id);
 }
 
+// Names of the components of evidence that are off at the route's model.
+PyObject* get_evidence_off(PyObject* o, void*) {
+    Ref names(PyList_New(0));
+    if (!names) return nullptr;
+    for (const evidence::ComponentInfo& info : evidence::components()) {
+        if (evidence::contains(self_of(o)->binding->evidence_on, info.id)) continue;
+        Ref name(PyUnicode_FromStringAndSize(info.name.data(), static_cast<Py_ssize_t>(info.name.size())));
+        if (!name || PyList_Append(names.get(), name.get()) != 0) return nullptr;
+    }
+    return names.release();
+}
+
 PyObject* get_phase(PyObject* o, void*) {
     return PyUnicode_FromString(self_of(o)->decision.phase == rule::Phase::request ? "request" : "response");
 }
@@ -273,6 +285,7 @@ PyGetSetDef getters[] = {
     {"_step", get_step, nullptr, nullptr, nullptr},
     {"_policy_id", get_policy_id, nullptr, nullptr, nullptr},
     {"_phase", get_phase, nullptr, nullptr, nullptr},
+    {"_evidence_off", get_evidence_off, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 PyMethodDef methods[] = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from atlascore._policy.globs import matches
 from atlascore.atlas import techniques
 from atlascore.events import Action
 
@@ -47,6 +47,7 @@ def explain(engine: Engine, compiled: Compiled, decision: Decision) -> dict[str,
         "step": _step(compiled, decision),
         "rules": rules,
         "signals": decision.signals,
+        "evidence_off": decision._evidence_off,
         "constraints": decision.constraints.to_dict(),
         "counterfactual": _counterfactual(compiled, decision, fields),
     }
@@ -129,9 +130,7 @@ def _rule_action(compiled: Compiled, decision: Decision, index: int) -> Action:
 
 
 def _any_glob(globs: list[str], text: str) -> bool:
-    return not globs or any(
-        re.fullmatch(re.escape(glob).replace(r"\*", ".*").replace(r"\?", "."), text, re.DOTALL) for glob in globs
-    )
+    return not globs or any(matches(glob, text) for glob in globs)
 
 
 def _counterfactual(compiled: Compiled, decision: Decision, fields: dict[str, Any]) -> str | None:

@@ -96,7 +96,8 @@ class Policy:
         its `expires` has passed, the policy's mode alone counts and `exclude` ends. `responses[].rules` and
         `allow[].exempt_rules` are such positions. An empty list of globs matches everything. A model's scale
         is z = (x - center) / scale, one element standing for every feature; of the models whose pattern
-        matches, the first one wins.
+        matches, the first one wins. A model's `evidence_off` names the components of evidence that its baseline
+        has switched off: `measured` those of each model that it has measured, `others` those of any other.
         """
         return copy.deepcopy(self._resolved)
 

@@ -103,9 +103,15 @@ def scan(
     yield from Scan(files, engine, on_bad_line=on_bad_line)
 
 
-def offline_engine(policy: Policy, capacity: int | None = None) -> Engine:
-    """An engine for replays: its own state in memory and no log, whatever the policy says."""
-    return Engine(policy, capacity=capacity, state="", log="")
+def offline_engine(policy: Policy, capacity: int | None = None, *, census: bool = False) -> Engine:
+    """An engine for replays: its own state in memory and no log, whatever the policy says.
+
+    census: count the observations behind the evidence, for a baseline.
+    """
+    engine = Engine(policy, capacity=capacity, state="", log="")
+    if census:
+        engine._core.take_census()
+    return engine
 
 
 def _to_stderr(file: str, line: int, reason: str) -> None:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.reference.baseline_reference import Tallied
 from tests.reference.cost_reference import ENOUGH, CostReference
-from tests.reference.evidence_reference import Evidence, reported
+from tests.reference.evidence_reference import reported
 from tests.reference.track_reference import LargestCosts, size_bin
 
 import atlascore as ac
+from atlascore._core import evidence_components
 
 START = 1_900_000_000.0
 WINDOW = 10.0
@@ -37,13 +39,14 @@ level: low
 """
 CALLERS = [f"caller-{i}" for i in range(12)]
 ASKING = CALLERS[:4]  # once the model is known
+COST = [component["name"] for component in evidence_components()].index("cost")
 
 
 class Account:
     """The twin of one caller."""
 
     def __init__(self) -> None:
-        self.costs, self.evidence = LargestCosts(), Evidence()
+        self.costs, self.evidence = LargestCosts(), Tallied()
         self.newest = 0.0
 
     def told(self, amplification: float, rare: bool, time: float, now: float) -> None:
@@ -67,6 +70,7 @@ class Model:
         rules.write_text(RULES)
         self.random = np.random.default_rng(seed)
         self.engine = ac.Engine(ac.Policy.from_text(POLICY % rules), capacity=100, clock=lambda: self.now)
+        self.engine._core.take_census()
         self.route = self.engine.route("m")
         self.reference = CostReference()
         self.accounts = {name: Account() for name in CALLERS}
@@ -112,6 +116,8 @@ class Model:
                 assert found == pytest.approx(value, rel=1e-3, abs=1e-3, nan_ok=True), (name, signal, self.now - START)
                 if not math.isnan(value):
                     seen[signal] = max(seen.get(signal, 0.0), value)
+            census = self.engine._core.census(name, "m")
+            assert census[COST] == account.evidence.counts("cost")
         return seen
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.reference.baseline_reference import Tallied
 from tests.reference.track_reference import ModelNumbers, TrackReference
 
 import atlascore as ac
@@ -47,7 +48,9 @@ class Client:
         self.model = "table" if row else "vector"
         self.engine = ac.Engine(ac.Policy.from_text(POLICY % FEATURES), capacity=100, clock=lambda: self.now)
         self.route = self.engine.route(self.model)
-        self.twin = TrackReference(ModelNumbers(width=width, row=row))
+        self.engine._core.take_census()
+        self.tallied = Tallied()
+        self.twin = TrackReference(ModelNumbers(width=width, row=row), evidence=self.tallied)
         self.weights = self.random.normal(size=(3, width)) * 4
         self.now = START
         self.waiting: list[tuple[ac.Decision, object, list[float]]] = []
@@ -90,6 +93,13 @@ class Client:
             error = 0.015 if name == "api.anchor_trend" else 2e-3
             value = ours.get(name, math.nan)
             assert value == pytest.approx(expected[name], abs=error, nan_ok=True), (name, self.now - START)
+
+    def compare_census(self) -> None:
+        """Of what the twin sees: it is alone, and knows nothing of the model."""
+        census = self.engine._core.census("p", self.model)
+        for i, component in enumerate(_core.evidence_components()):
+            if component["strict"]:
+                assert census[i] == self.tallied.counts(component["name"]), component["name"]
 
 
 def anything(client: Client, width: int) -> Iterator[Point]:
@@ -166,6 +176,7 @@ def run(width: int, row: bool, seed: int, streams: list[int], latency: int) -> C
         for x in STREAMS[stream](client, width):
             client.ask(x, float(client.random.choice([0.05, 0.5, 3.0])), latency)
             client.compare()
+    client.compare_census()
     return client
 
 
@@ -184,9 +195,12 @@ def test_engine_and_twin_agree(shape: tuple[int, bool], seed: int, streams: list
 def test_the_streams_show_what_they_are_for() -> None:
     """Else the agreement above would be one about nothing."""
     seen = dict.fromkeys(COMPARED, 0.0)
+    counted: set[str] = set()
     for stream, width in itertools.product(range(len(STREAMS)), (WIDTH, 64)):
         client = run(width, False, 11, [stream], 0)
         for name, value in client.engine.signals("p", "vector").items():
             if name in seen and not math.isnan(value):
                 seen[name] = max(seen[name], abs(value))
+        counted |= {name for name, hits in client.tallied.seen.items() if True in hits and False in hits}
     assert all(value > 0 for value in seen.values()), seen
+    assert counted == {component["name"] for component in _core.evidence_components() if component["strict"]}

@@ -9,9 +9,11 @@ import pytest
 import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.reference.baseline_reference import Tallied
 from tests.reference.principal_reference import ENDPOINT_BITS, MODEL_BITS, PrincipalReference, Request
 
 import atlascore as ac
+from atlascore._core import evidence_components
 
 START = 1_900_000_000.0
 SEED = 5
@@ -54,7 +56,9 @@ class Client:
     def __init__(self, policy: ac.Policy) -> None:
         self.now = START
         self.engine = ac.Engine(policy, capacity=1000, clock=lambda: self.now)
+        self.engine._core.take_census()
         self.twin = PrincipalReference()
+        self.twin.evidence = self.tallied = Tallied()
         self.probed: set[int] = set()
         self.varied = 0
         self.waiting: list[tuple[ac.Decision, Request]] = []
@@ -102,6 +106,16 @@ class Client:
             assert ours.get(name, math.nan) == pytest.approx(value, abs=1e-3, nan_ok=True), (name, self.now - START)
             self.highest[name] = max(self.highest[name], 0.0 if math.isnan(value) else value)
 
+    def compare_census(self, models: int) -> None:
+        """Each observation counts under the model of its request."""
+        census = np.sum([self.engine._core.census("p", f"m{i}") for i in range(models)], axis=0)
+        for i, component in enumerate(evidence_components()):
+            if component["family"] == "recon":
+                seen = self.tallied.seen[component["name"]]
+                assert tuple(census[i, :2]) == (len(seen), sum(seen)), component["name"]
+                if models == 1:
+                    assert tuple(census[i]) == self.tallied.counts(component["name"])
+
 
 @settings(max_examples=40, deadline=None)
 @given(
@@ -128,6 +142,7 @@ def test_engine_and_twin_agree(
             others = [200, 204, 402, 409, 429, 500, 503]
             status = random.choice(refused if random.random() < errors else others)
             client.answer(int(status), int(random.integers(len(client.waiting))))
+    client.compare_census(models)
     client.engine.close()
 
 
@@ -141,6 +156,8 @@ def test_probes_and_bias_sets(policy: ac.Policy) -> None:
             client.ask(0, 1, digest=b"one prompt", fields={"logprobs": True, "logit_bias_ids": [i]})
         client.answer(200)
     assert client.highest["evidence.recon"] > 6
+    client.compare_census(1)
+    assert {"probe", "bias_set"} <= set(client.tallied.seen)
 
 
 def test_the_streams_show_what_they_are_for(policy: ac.Policy) -> None:
@@ -153,6 +170,8 @@ def test_the_streams_show_what_they_are_for(policy: ac.Policy) -> None:
     assert client.highest["api.distinct_endpoints"] > 50
     assert client.highest["api.error_ratio"] == 1
     assert client.highest["evidence.recon"] > 10
+    client.compare_census(60)
+    assert {"error", "new_place"} <= set(client.tallied.seen)
 
 
 def test_what_is_blocked_is_no_request(tmp_path: object, policy: ac.Policy) -> None:

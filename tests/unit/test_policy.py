@@ -584,7 +584,6 @@ def test_an_error_has_a_place_and_a_way_out(directory, text, complaint):
         "observability: {}",
         "principal: {key_alias: [scope.a]}",
         "principal: {cluster_keys: [scope.a]}",
-        "models: {m: {baseline: b.json}}",
         "models: {m: {input: {roles: [user]}}}",
         "rules: {paths: rules, placeholders: {}}",
         "rules: {paths: rules, overrides: [{rule: extraction, enforce_share: 0.1}]}",

@@ -68,13 +68,15 @@ std::optional<TrackTable::Track> Engine::cluster_of(const TrackTable::Track& tra
 // members that belong to it beyond doubt: by a key, or by as much evidence as blocks.
 evidence::Reading Engine::member_reading(std::span<const std::uint64_t, track::evidence_words> own,
                                          std::span<const std::uint64_t, track::evidence_words> cluster,
-                                         double now, bool row, bool by_key) noexcept {
+                                         double now, bool row, bool by_key,
+                                         evidence::Components on) noexcept {
     std::array<std::uint64_t, track::evidence_words> words{};
     evidence::average(own, cluster, now, words);
-    evidence::Reading reading = evidence::read(words, now, row);
+    evidence::Reading reading = evidence::read(words, now, row, on);
     if (!by_key &&
         evidence::log_r(own[static_cast<std::size_t>(Component::shared_input)], now) < certain_link)
-        reading.families = std::min(reading.families, std::max(1u, evidence::read(own, now, row).families));
+        reading.families =
+            std::min(reading.families, std::max(1u, evidence::read(own, now, row, on).families));
     return reading;
 }
 
@@ -121,13 +123,14 @@ void Engine::open_cluster(Pass& pass) noexcept {
 // with less against it is forgotten.
 void Engine::link(const Pass& pass, std::uint64_t other) noexcept {
     const double now = pass.query.now;
+    const evidence::Components on = pass.binding.evidence_on;
     const std::uint64_t own = pass.track.tag;
     const std::uint64_t mine = clusters_.find(own, now), theirs = clusters_.find(other, now);
     using Words = std::array<std::uint64_t, track::evidence_words>;
     const auto total = [&](std::uint64_t cluster) {
         Words words{};
         if (const auto track = tracks_.look(track_of(cluster), now)) tracks_.evidence(*track, words);
-        return evidence::read(words, now, false).total;
+        return evidence::read(words, now, false, on).total;
     };
     const bool meet = mine != 0 && theirs != 0 && mine != theirs;
     const std::uint64_t prefer = meet ? (total(mine) > total(theirs) ? mine : theirs) : 0;
@@ -150,7 +153,7 @@ void Engine::link(const Pass& pass, std::uint64_t other) noexcept {
     tracks_.evidence(pass.track, words);
     if (others) tracks_.evidence(*others, of_other);
     const track::HotTrack *first = own_slab, *second = other_slab;
-    if (evidence::read(of_other, now, false).total > evidence::read(words, now, false).total)
+    if (evidence::read(of_other, now, false, on).total > evidence::read(words, now, false, on).total)
         std::swap(first, second);
     if (first != nullptr) hot->similarity.adopt(first->similarity);
     if (second != nullptr) hot->similarity.add_recent(second->similarity);

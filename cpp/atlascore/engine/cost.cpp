@@ -35,7 +35,7 @@ void Engine::tell_cost(const Binding& binding, const Decision& decision, track::
     if (teaches) {
         std::array<std::uint64_t, track::evidence_words> words{};
         tracks_.evidence(track, words);
-        const evidence::Reading reading = evidence::read(words, track.newest, false);
+        const evidence::Reading reading = evidence::read(words, track.newest, false, binding.evidence_on);
         teaches = reading.total < suspicion &&
                   reading.family[static_cast<std::size_t>(evidence::Family::cost)] < suspicion;
     }
@@ -45,7 +45,7 @@ void Engine::tell_cost(const Binding& binding, const Decision& decision, track::
         if (track::HotTrack* hot = tracks_.hot(track.hot)) {
             evidence::Observations seen;
             if (binding.reads_evidence) seen.add(evidence::Component::cost, cost > usual.rare);
-            add_evidence(track, *hot, seen, track.newest);
+            add_evidence(binding, decision.principal_tag, track, *hot, seen, track.newest);
             const bool kept = binding.cost_window == 0 || hot->costs.add(cost / usual.median, decision.now,
                                                                          track.newest, binding.cost_window);
             if (!kept) region_.add(base::Counter::evidence_dropped);

@@ -157,7 +157,7 @@ void Engine::end_standing(const Pass& pass) noexcept {
     if (tracks_.keys().kept(pass.track.slot.index) != Keep::standing) return;
     std::array<std::uint64_t, track::evidence_words> words{};
     tracks_.evidence(pass.track, words);
-    if (evidence::read(words, pass.track.newest, false).total < evidence::alarm)
+    if (evidence::read(words, pass.track.newest, false, pass.binding.evidence_on).total < evidence::alarm)
         tracks_.keep(pass.track, Keep::suspect);
 }
 
@@ -298,7 +298,7 @@ Fault Engine::read_input(Pass& pass) noexcept {
     pass.duplicates = pass.observation.duplicate;
     pass.thread.prompts[0].duplicate = pass.observation.duplicate;
     pass.observed = observations_of(pass.observation, pass.shape);
-    evidence::update_private(pass.evidence, pass.observed, keeper.newest);
+    evidence::update_private(pass.evidence, pass.observed.of(pass.binding.evidence_on), keeper.newest);
     pass.has_evidence |= pass.observed.made != 0;
     return Fault::none;
 }
@@ -323,7 +323,8 @@ void Engine::observe_batch(Pass& pass) noexcept {
         const track::ShapeStep step = shape_of(pass, shapes, sketch, seen, wanted);
         shapes.add(sketch, step, seen.owner);
         copy.commit(sketch, seen, pass.query.now, copy.take_tickets(1), head_of(pass, wanted));
-        evidence::update_private(pass.evidence, observations_of(seen, step), pass.keeper().newest);
+        evidence::update_private(pass.evidence, observations_of(seen, step).of(pass.binding.evidence_on),
+                                 pass.keeper().newest);
         pass.has_evidence = true;
         pass.observation.calibrated = seen.calibrated;
         pass.duplicates += seen.duplicate;
@@ -522,12 +523,13 @@ void Engine::commit_input(Pass& pass) noexcept {
         shapes.add(*pass.sketch, pass.shape, pass.observation.owner);
         history.commit(*pass.sketch, pass.observation, pass.query.now, pass.decision.ticket,
                        head_of(pass, wanted));
-        add_evidence(keeper, *pass.hot, pass.observed, keeper.newest);
+        add_evidence(pass.binding, pass.principal_tag, keeper, *pass.hot, pass.observed, keeper.newest);
         if (pass.binding.reads_neighbours) visit_neighbours(pass, *pass.sketch, pass.observation);
         if (own != nullptr) count_input(pass, *pass.sketch, own->inputs);
         learn(*pass.sketch, 0, pass.observation.off_grid, pass.shape);
         if (counts_prompts && !pass.observation.duplicate)
-            add_evidence(keeper, *pass.hot, count_for_block(pass, *pass.sketch, teaches), keeper.newest);
+            add_evidence(pass.binding, pass.principal_tag, keeper, *pass.hot,
+                         count_for_block(pass, *pass.sketch, teaches), keeper.newest);
         return;
     }
     track::Sketch& sketch = pass.thread.sketches[0];
@@ -538,25 +540,37 @@ void Engine::commit_input(Pass& pass) noexcept {
         const track::ShapeStep step = shape_of(pass, shapes, sketch, seen, wanted);
         shapes.add(sketch, step, seen.owner);
         history.commit(sketch, seen, pass.query.now, pass.decision.ticket + i, head_of(pass, wanted));
-        add_evidence(keeper, *pass.hot, observations_of(seen, step), keeper.newest);
+        add_evidence(pass.binding, pass.principal_tag, keeper, *pass.hot, observations_of(seen, step),
+                     keeper.newest);
         if (pass.binding.reads_neighbours) visit_neighbours(pass, sketch, seen);
         if (own != nullptr) count_input(pass, sketch, own->inputs);
         learn(sketch, row, seen.off_grid, step);
         if (counts_prompts && !seen.duplicate)
-            add_evidence(keeper, *pass.hot, count_for_block(pass, sketch, teaches), keeper.newest);
+            add_evidence(pass.binding, pass.principal_tag, keeper, *pass.hot,
+                         count_for_block(pass, sketch, teaches), keeper.newest);
     }
+}
+
+// What is evidence of the observations that a principal has made at the route's model: those of components
+// that are on there. All of them are counted, where a census is taken: what is off may be found to be
+// harmless again.
+evidence::Observations Engine::counted_of(const Binding& binding, std::uint64_t principal_tag,
+                                          const evidence::Observations& seen) noexcept {
+    if (census_ != nullptr) census_->add(binding.model_tag, principal_tag, seen);
+    return seen.of(binding.evidence_on);
 }
 
 // To the shared words; a track against which something speaks is kept when others have to go, one in alarm as
 // if a decision stood against it.
-void Engine::add_evidence(const TrackTable::Track& track, track::HotTrack& hot,
-                          const evidence::Observations& seen, double now) noexcept {
+void Engine::add_evidence(const Binding& binding, std::uint64_t principal_tag, const TrackTable::Track& track,
+                          track::HotTrack& hot, const evidence::Observations& observed, double now) noexcept {
+    const evidence::Observations seen = counted_of(binding, principal_tag, observed);
     if (!seen) return;
     const unsigned dropped = evidence::update_shared(hot.evidence, seen, now);
     if (dropped != 0) region_.add(base::Counter::evidence_dropped, dropped);
     const Keep kept = tracks_.keys().kept(track.slot.index);
     if (seen.hits == 0 || kept == Keep::standing) return;
-    const double total = evidence::read(hot.evidence, now, false).total;
+    const double total = evidence::read(hot.evidence, now, false, binding.evidence_on).total;
     if (total >= evidence::alarm) {
         tracks_.keep(track, Keep::standing);
     } else if (total >= suspicion && kept < Keep::suspect) {

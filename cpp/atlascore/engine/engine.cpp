@@ -71,7 +71,7 @@ bool unpack_evidence(const std::uint64_t* packed, std::uint32_t generation, std:
 
 double total_evidence(const std::uint64_t* words, double now) noexcept {
     const std::span<const std::uint64_t, evidence::component_room> all(words, evidence::component_room);
-    return evidence::read(all, now, false).total;
+    return evidence::read(all, now, false, evidence::every_component).total;
 }
 
 // What a signal needs to be found out, so that what no rule reads costs nothing.
@@ -336,6 +336,7 @@ std::shared_ptr<const Binding> Engine::bind(const std::string& model, const std:
     binding->field_top_logprobs = program.field("top_logprobs");
     binding->field_logit_bias = program.field("logit_bias_ids");
     binding->learns_scale = binding->route.model == nullptr || binding->route.model->scale_epoch == 0;
+    if (binding->route.model != nullptr) binding->evidence_on &= ~binding->route.model->evidence_off(model);
     binding->known = known_prompts(*binding);
     if (log_) name_for_log(*binding, model, method, endpoint);
     return binding;
@@ -395,6 +396,11 @@ const std::shared_ptr<const Binding>& Route::current() {
         generation_ = generation;
     }
     return binding_;
+}
+
+evidence::Census::Counts Engine::census(std::string_view principal, std::string_view model) const {
+    if (census_ == nullptr) return {};
+    return census_->of(base::hash64(model, key_seed_ ^ 2) | 1, base::hash64(principal, key_seed_));
 }
 
 std::string Engine::decision_id(std::uint64_t sequence) const {

@@ -21,6 +21,7 @@
 
 #include "atlascore/base/region.hpp"
 #include "atlascore/event/event.hpp"
+#include "atlascore/evidence/census.hpp"
 #include "atlascore/evidence/process.hpp"
 #include "atlascore/log/commitment.hpp"
 #include "atlascore/log/decision_id.hpp"
@@ -168,6 +169,8 @@ struct Binding {
     track::ScaleSample* scale_sample = nullptr;
     bool reads_input = false;  // some signal needs the sketch
     bool reads_evidence = false;
+    // Those that the model's baseline leaves on.
+    evidence::Components evidence_on = evidence::every_component;
     bool reads_answers = false;    // some signal needs labels or scores
     bool reads_cost = false;       // some signal needs what requests cost
     double cost_window = 0;        // the shortest that api.cost_amplification is read over; 0: it is not
@@ -253,6 +256,12 @@ class Engine {
     std::shared_ptr<const Binding> bind(const std::string& model, const std::string& method,
                                         const std::string& endpoint);
 
+    // From here on the observations behind the evidence are counted, in this process: what a baseline is made
+    // of. To be called before the first decision. Takes memory for every principal that it counts.
+    void take_census() { census_ = std::make_unique<evidence::Census>(); }
+    // What a principal's queries to a model have shown, per component.
+    evidence::Census::Counts census(std::string_view principal, std::string_view model) const;
+
     std::uint64_t sketch_seed() const noexcept { return sketch_seed_; }
 
     base::Region& region() noexcept { return region_; }
@@ -319,7 +328,8 @@ class Engine {
     void link(const Pass& pass, std::uint64_t other) noexcept;
     static evidence::Reading member_reading(std::span<const std::uint64_t, track::evidence_words> own,
                                             std::span<const std::uint64_t, track::evidence_words> cluster,
-                                            double now, bool row, bool by_key) noexcept;
+                                            double now, bool row, bool by_key,
+                                            evidence::Components on) noexcept;
     static void count_input(const Pass& pass, const track::Sketch& sketch,
                             track::DailyDistinct& inputs) noexcept;
     void read_answer_signals(Pass& pass, bool pending) const noexcept;
@@ -343,8 +353,11 @@ class Engine {
                               const track::Observation& seen, const track::Wanted& wanted) const noexcept;
     static double shape_signal(signal::Signal signal, const track::Shapes& shapes,
                                const track::ShapeStep& pending) noexcept;
-    void add_evidence(const track::TrackTable::Track& track, track::HotTrack& hot,
-                      const evidence::Observations& seen, double now) noexcept;
+    evidence::Observations counted_of(const Binding& binding, std::uint64_t principal_tag,
+                                      const evidence::Observations& seen) noexcept;
+    void add_evidence(const Binding& binding, std::uint64_t principal_tag,
+                      const track::TrackTable::Track& track, track::HotTrack& hot,
+                      const evidence::Observations& observed, double now) noexcept;
     bool tell_history(const Binding& binding, const Decision& decision, const track::TrackTable::Track& track,
                       const Answer& answer) noexcept;
     static track::Observation observe(const Pass& pass, std::size_t row, const track::Sketch& sketch,
@@ -377,6 +390,7 @@ class Engine {
     std::unique_ptr<log::DecisionIds> ids_;
     std::unique_ptr<log::Log> log_;
     std::atomic<std::uint64_t> unlogged_sequence_{0};
+    std::unique_ptr<evidence::Census> census_;  // null: none is taken
 
     mutable std::mutex policy_mutex_;
     std::shared_ptr<const policy::Policy> policy_;

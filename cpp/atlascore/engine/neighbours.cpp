@@ -39,8 +39,8 @@ void Engine::visit_neighbours(Pass& pass, const track::Sketch& sketch,
     if (match.identical || !pass.decision.continuous) return;
     evidence::Observations shared;
     shared.add(Component::shared_input, match.owner != 0);
-    add_evidence(pass.track, *hot, shared, pass.track.newest);
-    if (match.owner == 0) return;
+    add_evidence(pass.binding, pass.principal_tag, pass.track, *hot, shared, pass.track.newest);
+    if (match.owner == 0 || !evidence::contains(pass.binding.evidence_on, Component::shared_input)) return;
     const std::uint64_t word =
         track::shared_load(hot->evidence[static_cast<std::size_t>(Component::shared_input)]);
     if (evidence::log_r(word, pass.track.newest) >= linking) link(pass, match.owner);

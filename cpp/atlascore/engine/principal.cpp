@@ -52,11 +52,11 @@ void each_observation(const evidence::Observations& seen, const Update& update) 
     }
 }
 
-double recon(const PrincipalUse::Reading& use, double now) noexcept {
+double recon(const PrincipalUse::Reading& use, double now, evidence::Components on) noexcept {
     if (std::ranges::all_of(use.evidence, [](std::uint64_t word) { return word == 0; })) return 0;
     std::uint64_t words[evidence::component_room] = {};
     std::ranges::copy(use.evidence, words + first_component);
-    return evidence::read(words, now, false).family[static_cast<std::size_t>(evidence::Family::recon)];
+    return evidence::read(words, now, false, on).family[static_cast<std::size_t>(evidence::Family::recon)];
 }
 
 // When the table of principals is full, one newcomer in four is taken in at each of its requests.
@@ -80,7 +80,8 @@ double quiet_signal(Signal signal, bool enough) noexcept {
 
 }  // namespace
 
-double principal_signal(Signal signal, const PrincipalUse::Reading& use, double now) noexcept {
+double principal_signal(Signal signal, const PrincipalUse::Reading& use, double now,
+                        evidence::Components on) noexcept {
     switch (signal) {
         case Signal::distinct_models:
             return use.distinct_models();
@@ -89,7 +90,7 @@ double principal_signal(Signal signal, const PrincipalUse::Reading& use, double 
         case Signal::error_ratio:
             return use.error_ratio();
         case Signal::evidence_recon:
-            return recon(use, now);
+            return recon(use, now, on);
         default:
             return std::numeric_limits<double>::quiet_NaN();
     }
@@ -140,23 +141,25 @@ void Engine::read_principal_signals(Pass& pass, bool pending) noexcept {
         if (binding.reads_recon) {
             if (use.places() > free_places) pass.recon.add(Component::new_place, is_new);
             if (const auto varies = varies_bias(pass)) pass.recon.add(Component::bias_set, *varies);
-            each_observation(pass.recon, [&](std::size_t i, Component component, bool hit) {
-                evidence::update_word(use.evidence[i], component, hit, now);
-            });
+            each_observation(pass.recon.of(binding.evidence_on),
+                             [&](std::size_t i, Component component, bool hit) {
+                                 evidence::update_word(use.evidence[i], component, hit, now);
+                             });
         }
     }
     for (const Binding::Plan& plan : plans)
-        pass.decision.signals[plan.place] = principal_signal(plan.signal, use, now);
+        pass.decision.signals[plan.place] = principal_signal(plan.signal, use, now, binding.evidence_on);
 }
 
 void Engine::commit_principal(Pass& pass) noexcept {
     if (pass.principal.use == nullptr) return;
     PrincipalUse& use = *pass.principal.use;
     use.add_request(pass.binding.place, pass.query.now, pass.rows());
-    const bool looks_around = pass.recon.made >> static_cast<unsigned>(Component::new_place) & 1;
+    const bool looks_around = evidence::contains(pass.recon.made, Component::new_place);
     pass.decision.status_due = looks_around ? 2 : 1;
-    if (pass.recon.made != 0) principals_.keep(pass.principal);
-    each_observation(pass.recon, [&](std::size_t i, Component component, bool hit) {
+    const evidence::Observations counted = counted_of(pass.binding, pass.principal_tag, pass.recon);
+    if (counted) principals_.keep(pass.principal);
+    each_observation(counted, [&](std::size_t i, Component component, bool hit) {
         if (!evidence::update_word(use.evidence[i], component, hit, pass.query.now))
             region_.add(base::Counter::evidence_dropped);
     });
@@ -172,6 +175,9 @@ void Engine::tell_principal(const Binding& binding, const Decision& decision, co
     PrincipalUse& use = *record->use;
     if (error) use.add_error(decision.now, decision.rows);
     if (due != 2 || !binding.reads_recon) return;
+    evidence::Observations seen;
+    seen.add(Component::error, error);
+    if (!counted_of(binding, decision.principal_tag, seen)) return;
     const auto word = static_cast<std::size_t>(Component::error) - first_component;
     if (!evidence::update_word(use.evidence[word], Component::error, error, answer.now))
         region_.add(base::Counter::evidence_dropped);

@@ -192,7 +192,8 @@ void Engine::commit_prompts(Pass& pass) noexcept {
                 shared.add(evidence::Component::shared_template,
                            templates_.young(found, 0, now) >= campaign_principals);
         }
-        if (track::HotTrack* hot = tracks_.hot(pass.track.hot)) add_evidence(pass.track, *hot, shared, now);
+        if (track::HotTrack* hot = tracks_.hot(pass.track.hot))
+            add_evidence(pass.binding, pass.principal_tag, pass.track, *hot, shared, now);
         if (use == nullptr) continue;
         if (binding.reads_template_share && !prompt.duplicate)
             use->add_template(prompt.name, template_seconds, now);

@@ -136,12 +136,12 @@ bool Engine::tell_history(const Binding& binding, const Decision& decision,
             evidence::Observations seen;
             seen.add(Component::flip, pair.flip);
             if (pair.fine_observed) seen.add(Component::fine_flip, pair.fine_flip);
-            add_evidence(keeper, *hot, seen, keeper.newest);
+            add_evidence(binding, decision.principal_tag, keeper, *hot, seen, keeper.newest);
         }
         evidence::Observations seen;
         if (tests.climb.descent_observed) seen.add(Component::climb_descent, tests.climb.descent);
         if (tests.climb.ascent_observed) seen.add(Component::climb_ascent, tests.climb.ascent);
-        add_evidence(keeper, *hot, seen, keeper.newest);
+        add_evidence(binding, decision.principal_tag, keeper, *hot, seen, keeper.newest);
     }
     return known;
 }

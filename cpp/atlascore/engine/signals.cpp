@@ -167,8 +167,9 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
         const double now = pass.keeper().newest;
         const bool row = pass.decision.input == event::InputKind::row;
         const evidence::Reading reading =
-            pass.clustered ? member_reading(pass.own_evidence, pass.evidence, now, row, pass.by_key)
-                           : evidence::read(pass.evidence, now, row);
+            pass.clustered ? member_reading(pass.own_evidence, pass.evidence, now, row, pass.by_key,
+                                            pass.binding.evidence_on)
+                           : evidence::read(pass.evidence, now, row, pass.binding.evidence_on);
         for (const Binding::Plan& plan : plans_of(Source::evidence))
             values[plan.place] = value_of(reading, plan.signal);
     }
@@ -222,8 +223,11 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
     const auto in_force = policy();
     const policy::Model* declared = in_force->model(model);
     const bool row = declared != nullptr && declared->modality == policy::Modality::row;
-    const evidence::Reading reading = member ? member_reading(words, cluster_words, keeper.newest, row, false)
-                                             : evidence::read(words, keeper.newest, row);
+    const evidence::Components on =
+        evidence::every_component & ~(declared == nullptr ? 0 : declared->evidence_off(model));
+    const evidence::Reading reading =
+        member ? member_reading(words, cluster_words, keeper.newest, row, false, on)
+               : evidence::read(words, keeper.newest, row, on);
     std::vector<std::uint16_t> families;
     for (const policy::Probe& probe : in_force->spec().probes) families.push_back(probe.family);
     std::array<double, signal::signal_count> values;
@@ -287,7 +291,7 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
                 break;
             }
             case Source::principal:
-                value = caller ? principal_signal(info.id, caller->use->reading(now), now) : missing;
+                value = caller ? principal_signal(info.id, caller->use->reading(now), now, on) : missing;
                 break;
             case Source::count_:
                 break;

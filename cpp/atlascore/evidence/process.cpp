@@ -106,11 +106,13 @@ void average(std::span<const std::uint64_t, component_room> a,
     }
 }
 
-Reading read(std::span<const std::uint64_t, component_room> words, double now, bool row) noexcept {
+Reading read(std::span<const std::uint64_t, component_room> words, double now, bool row,
+             Components on) noexcept {
     const std::uint32_t seconds = seconds_of(now);
     double r[family_count] = {};
     bool any = false;
     for (const ComponentInfo& c : components()) {
+        if (!contains(on, c.id)) continue;
         const std::uint64_t word =
             std::atomic_ref(const_cast<std::uint64_t&>(words[static_cast<std::size_t>(c.id)]))
                 .load(std::memory_order_relaxed);

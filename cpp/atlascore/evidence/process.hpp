@@ -34,15 +34,25 @@ inline constexpr double alarm = 3.0;
 // This much of evidence.line_search counts as a second family: no honest stream has brought it about.
 inline constexpr double certain_line_search = 9.0;
 
+// A set of components: bit per component.
+using Components = std::uint32_t;
+inline constexpr Components every_component = (Components{1} << component_count) - 1;
+
+constexpr bool contains(Components set, Component component) noexcept {
+    return set >> static_cast<unsigned>(component) & 1;
+}
+
 // Observations of one query, at most one a component.
 struct Observations {
-    std::uint32_t made = 0;  // bit per component
-    std::uint32_t hits = 0;  // a subset
+    Components made = 0;
+    Components hits = 0;  // a subset
 
     void add(Component component, bool hit) noexcept {
         made |= 1u << static_cast<unsigned>(component);
         if (hit) hits |= 1u << static_cast<unsigned>(component);
     }
+    // Those of a set of components.
+    Observations of(Components on) const noexcept { return {made & on, hits & on}; }
     explicit operator bool() const noexcept { return made != 0; }
 };
 
@@ -75,7 +85,9 @@ struct Reading {
     unsigned families;  // strict families in alarm, and one more for a certain line search
 };
 // `row`: the input is a row; people bisect sliders, so a certain line search is no second family there.
-Reading read(std::span<const std::uint64_t, component_room> words, double now, bool row) noexcept;
+// `on`: the components that count; what the words say of the others is left out, as if they had seen nothing.
+Reading read(std::span<const std::uint64_t, component_room> words, double now, bool row,
+             Components on) noexcept;
 
 // Cold form, for a record that outlives the hot track: 1/1,024 steps of ln R, rounded down, and
 // the time of the latest update.

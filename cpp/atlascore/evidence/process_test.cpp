@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <random>
@@ -75,7 +76,7 @@ TEST_CASE("evidence halves in a day, and time that runs backwards changes nothin
 TEST_CASE("families are averages, the total is the average of the strict ones") {
     Words words{};
     for (int i = 0; i < 8; ++i) update_private(words, one(Component::flip, true), start);
-    const Reading reading = read(words, start, false);
+    const Reading reading = read(words, start, false, every_component);
     const double r = r_of(words[0]);
     CHECK(reading.family[0] == doctest::Approx(std::log10(1 + r / 2)));
     CHECK(reading.family[1] == 0);
@@ -91,9 +92,9 @@ TEST_CASE("a certain line search counts twice, except for rows") {
         seen.add(Component::collinear_flip, true);
         update_private(words, seen, start);
     }
-    REQUIRE(read(words, start, false).family[1] >= certain_line_search);
-    CHECK(read(words, start, false).families == 2);
-    CHECK(read(words, start, true).families == 1);
+    REQUIRE(read(words, start, false, every_component).family[1] >= certain_line_search);
+    CHECK(read(words, start, false, every_component).families == 2);
+    CHECK(read(words, start, true, every_component).families == 1);
 }
 
 TEST_CASE("shared and private updates agree") {
@@ -178,4 +179,25 @@ TEST_CASE("false alarms are as rare as promised") {
         }
     }
     for (const int count : alarms) CHECK(count <= tracks * queries / threshold);
+}
+
+TEST_CASE("what is off is left out of a reading, and of observations") {
+    std::array<std::uint64_t, component_room> words{};
+    Observations seen = one(Component::flip, true);
+    seen.add(Component::halving, true);
+    seen.add(Component::far, false);
+    for (int i = 0; i < 6; ++i) update_private(words, seen, start);
+    const Components on = every_component & ~(Components{1} << static_cast<unsigned>(Component::halving));
+    CHECK(contains(on, Component::flip));
+    CHECK_FALSE(contains(on, Component::halving));
+
+    std::array<std::uint64_t, component_room> without{};
+    for (int i = 0; i < 6; ++i) update_private(without, seen.of(on), start);
+    CHECK(without[static_cast<std::size_t>(Component::halving)] == 0);
+    const Reading masked = read(words, start, false, on);
+    const Reading never = read(without, start, false, every_component);
+    CHECK(masked.total == never.total);
+    CHECK(masked.families == never.families);
+    for (std::size_t i = 0; i < family_count; ++i) CHECK(masked.family[i] == never.family[i]);
+    CHECK(read(words, start, false, every_component).total > never.total);
 }

@@ -106,6 +106,13 @@ std::uint32_t BlockDelay::queries(double uniform) const noexcept {
     return static_cast<std::uint32_t>(std::clamp(drawn, 1.0, static_cast<double>(max)));
 }
 
+std::uint32_t Model::evidence_off(std::string_view model) const noexcept {
+    for (const auto& [name, off] : measured_off) {
+        if (name == model) return off;
+    }
+    return others_off;
+}
+
 const Model* Policy::model(std::string_view name) const noexcept {
     const auto& models = spec_.models;
     const auto found = std::find_if(models.begin(), models.end(),

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "atlascore/rule/program.hpp"
@@ -117,6 +118,12 @@ struct Model {
     double extraction_budget = 0;      // queries that a clone takes; 0: not declared
     bool prompts = true;  // its texts may be prompts: it is no classifier, regressor or embedding
     std::vector<std::string> templates;  // prompts whose templates many callers may share
+    // Components of evidence that are off, one bit for each: of models that the baseline has measured, and of
+    // any other.
+    std::vector<std::pair<std::string, std::uint32_t>> measured_off;
+    std::uint32_t others_off = 0;
+
+    std::uint32_t evidence_off(std::string_view model) const noexcept;
 };
 
 // An entry of the dictionary of known probes.

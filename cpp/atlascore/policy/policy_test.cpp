@@ -25,3 +25,14 @@ TEST_CASE("an empty selector matches everything, a filled one both parts") {
     CHECK_FALSE(both.matches("fraud-v3", "/v2/x"));
     CHECK_FALSE(both.matches("chat", "/v1/x"));
 }
+
+TEST_CASE("a model that was measured has its own components off, any other those of all") {
+    Model model;
+    CHECK(model.evidence_off("m1") == 0);
+    model.measured_off = {{"m1", 1}, {"m2", 2}, {"m3", 0}};
+    model.others_off = 3;
+    CHECK(model.evidence_off("m1") == 1);
+    CHECK(model.evidence_off("m2") == 2);
+    CHECK(model.evidence_off("m3") == 0);
+    CHECK(model.evidence_off("m4") == 3);
+}

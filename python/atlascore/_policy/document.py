@@ -112,6 +112,7 @@ class Model:
     input: Input = Input()
     extraction_budget: int | None = None  # queries that a clone takes
     templates: tuple[str, ...] = ()  # prompts whose templates many callers may share
+    baseline: Reference | None = None  # file of what honest callers do
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from atlascore._policy.document import Document
+from atlascore._policy.measured import evidence_off
 from atlascore._policy.parse import parse_document
 from atlascore._policy.probes import Probe, read_probes
 from atlascore._policy.resolve import resolve
@@ -50,6 +51,8 @@ def load_policy(
     probes = read_probes(document.probe_paths, base, problems)
     families = list(dict.fromkeys(probe.family for probe in probes))
     resolved["probes"] = [{"family": families.index(probe.family), "text": probe.text} for probe in probes]
+    for entry, model in zip(resolved["models"], document.models, strict=True):
+        entry["evidence_off"] = evidence_off(model.pattern, model.baseline, base, problems)
     _raise_errors(problems)
     try:
         rules = RuleSet.build(
@@ -59,7 +62,7 @@ def load_policy(
         )
     except RuleError as error:
         raise PolicyError(error.problems) from None
-    resolved["hash"] = _digest(document, rules, probes)
+    resolved["hash"] = _digest(document, rules, probes, [entry["evidence_off"] for entry in resolved["models"]])
     return Loaded(document, rules, resolved, tuple(sorted(problems, key=lambda problem: problem.position)))
 
 
@@ -97,11 +100,12 @@ def _raise_errors(problems: Iterable[Problem]) -> None:
         raise PolicyError(errors)
 
 
-def _digest(document: Document, rules: RuleSet, probes: Sequence[Probe]) -> str:
+def _digest(document: Document, rules: RuleSet, probes: Sequence[Probe], evidence_off: Sequence[dict[str, Any]]) -> str:
     content = {
         "policy": _canonical(document.to_dict()),
         "rules": rules.digest,
         "probes": [[probe.family, probe.text] for probe in probes],
+        "evidence_off": evidence_off,
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -163,8 +163,9 @@ def _model(pattern: str, section: Section) -> Model:
         input=(given := _input(section.section("input"))),
         extraction_budget=extraction_budget(section, classes, _width(given)),
         templates=_templates(section.section("templates")),
+        baseline=section.reference("baseline"),
     )
-    section.close(unsupported=("baseline",))
+    section.close()
     return model
 
 

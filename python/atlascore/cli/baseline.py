@@ -1,4 +1,5 @@
-"""What is usual in one's own log: percentiles of every signal over its principals, and thresholds that spare them."""
+"""What is usual in one's own log: percentiles of every signal over its principals, thresholds that spare them, and the
+components of evidence that they hit too often."""
 
 from __future__ import annotations
 
@@ -9,26 +10,34 @@ import operator
 import sys
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from atlascore._core import signal_catalogue
+from atlascore._core import evidence_components, signal_catalogue
+from atlascore._policy.measured import VERSION
+from atlascore.cli.bounds import CONFIDENCE, measure, needed, upper_bound, worst_callers
+from atlascore.events import Action
 from atlascore.sigma.ast import And, Expression, Leaf, Not, Rule
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from atlascore._core import Decision
+    from atlascore.engine import Engine
     from atlascore.policy import Policy
     from atlascore.scanning import ScanEvent
 
-__all__ = ["Baseline", "show", "upper_bound", "write"]
+__all__ = ["Baseline", "WorstCaller", "show", "upper_bound", "write"]
 
-CONFIDENCE = 0.95
 PERCENTILES = (50, 90, 95, 99, 99.9)
 DIGITS = 3  # of a proposed threshold
+
+WORST = 3  # callers that are named for a component
 
 BRANCHES = 64  # of a rule; what has more gets no proposals
 
@@ -69,12 +78,25 @@ class Track:
     queries: int = 0
     highest: dict[str, float] = field(default_factory=dict)
     rules: set[int] = field(default_factory=set)
+    would: Action = Action.ALLOW  # the highest
+
+
+@dataclass(frozen=True)
+class WorstCaller:
+    """One of those who hit a component most often. would: what the policy's rules would have done, at most."""
+
+    principal: str
+    observations: int
+    hits: int
+    would: Action
 
 
 class Baseline:
     """Collects decisions; `report` sums them up.
 
     false_alarms: the share of principals that a rule may match, with 95 % confidence.
+    worst: by model and component, who hit it most often; for the reader of the report, not for the file, which is
+    kept beside the policy and needs nobody's name.
     """
 
     def __init__(self, policy: Policy, false_alarms: float) -> None:
@@ -83,6 +105,7 @@ class Baseline:
         self._rules: Sequence[Rule] = policy.rules.rules
         self._thresholds = [threshold for rule in self._rules for threshold in _thresholds(rule, policy)]
         self._tracks: dict[tuple[str, str], Track] = {}
+        self.worst: dict[tuple[str, str], list[WorstCaller]] = {}
         self._nobody = 0
         self._ratios = {signal["name"] for signal in signal_catalogue() if signal["unit"] == "ratio"}
 
@@ -108,21 +131,39 @@ class Baseline:
         for one in (decision, event.answer):
             if one is not None:
                 track.rules.update(one._matched)
+                track.would = max(track.would, one.would)
 
-    def report(self, files: Sequence[str]) -> dict[str, Any]:
-        """JSON data: docs/detection.md describes it."""
-        by_model: dict[str, list[Track]] = {}
-        for (model, _), track in self._tracks.items():
-            by_model.setdefault(model, []).append(track)
+    def report(self, files: Sequence[str], engine: Engine) -> dict[str, Any]:
+        """JSON data: docs/detection.md describes it. engine: what decided, with a census."""
+        by_model: dict[str, dict[str, Track]] = {}
+        for (model, principal), track in self._tracks.items():
+            by_model.setdefault(model, {})[principal] = track
         return {
-            "version": 1,
+            "version": VERSION,
             "files": list(files),
             "policy": self._policy.hash,
             "false_alarms": self.false_alarms,
             "confidence": CONFIDENCE,
             "events_without_principal": self._nobody,
-            "models": {model: self._model(tracks) for model, tracks in sorted(by_model.items())},
+            "models": {
+                model: self._model(list(callers.values())) | {"evidence": self._evidence(model, callers, engine)}
+                for model, callers in sorted(by_model.items())
+            },
         }
+
+    def _evidence(self, model: str, callers: Mapping[str, Track], engine: Engine) -> list[dict[str, Any]]:
+        names = list(callers)
+        census = np.array([engine._core.census(name, model) for name in names], dtype=np.int64)
+        found = []
+        for i, component in enumerate(evidence_components()):
+            counts, p0 = census[:, i, :], component["p0"]
+            self.worst[model, component["name"]] = [
+                WorstCaller(names[k], int(counts[k, 0]), int(counts[k, 1]), callers[names[k]].would)
+                for k in worst_callers(counts, p0, WORST)
+            ]
+            measured = asdict(measure(counts, p0))
+            found.append({"component": component["name"], "family": component["family"], "p0": p0, **measured})
+        return found
 
     def _model(self, tracks: Sequence[Track]) -> dict[str, Any]:
         names = sorted({name for track in tracks for name in track.highest})
@@ -173,26 +214,6 @@ class Baseline:
             return threshold.leaf.operand
         proposed = _above(exceeded)
         return None if threshold.leaf.subject in self._ratios and proposed >= 1 else proposed
-
-
-def upper_bound(hits: int, trials: int) -> float:
-    """One-sided 95 % bound on a probability (Clopper-Pearson)."""
-    if hits >= trials:
-        return 1.0
-    i = np.arange(1, hits + 1)
-    log_choose = np.concatenate([[0.0], np.cumsum(np.log((trials - i + 1) / i))])
-    k = np.arange(hits + 1)
-    low, high = hits / trials, 1.0
-    for _ in range(60):
-        p = (low + high) / 2
-        if p >= 1.0:
-            break
-        terms = log_choose + k * math.log(p) + (trials - k) * math.log1p(-p)
-        if np.exp(terms).sum() > 1 - CONFIDENCE:
-            low = p
-        else:
-            high = p
-    return high
 
 
 def _allowed(principals: int, rate: float) -> int:
@@ -294,53 +315,124 @@ def write(report: Mapping[str, Any], file: Path) -> None:
     file.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
 
 
-def show(report: Mapping[str, Any]) -> None:
-    """Per model the rules that match more principals than they may, and what would spare them."""
-    from rich import box
+def show(report: Mapping[str, Any], worst: Mapping[tuple[str, str], Sequence[WorstCaller]]) -> None:
+    """Per model the rules that match more principals than they may, and what would spare them; and the components of
+    evidence that are hit too often, and by whom. worst: of `Baseline`."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from atlascore.cli.findings import printable
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-    rate = report["false_alarms"]
-    needed = math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-rate))
     for model, found in report["models"].items():
         principals = found["principals"]
         console.print(
             Text.assemble((printable(model), "bold"), f": {principals:,} principals, {found['queries']:,} queries"),
             soft_wrap=True,
         )
-        if principals < needed:
-            console.print(
-                f"  {needed:,} principals are needed to say that a rule matches at most {rate:.2%} of them",
-                soft_wrap=True,
+        _show_rules(console, found, report["false_alarms"])
+        _show_evidence(
+            console, found["evidence"], {name: callers for (of, name), callers in worst.items() if of == model}
+        )
+
+
+def _show_rules(console: Console, found: Mapping[str, Any], rate: float) -> None:
+    from atlascore.cli.findings import printable
+
+    enough = math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-rate))
+    if found["principals"] < enough:
+        console.print(
+            f"  {enough:,} principals are needed to say that a rule matches at most {rate:.2%} of them",
+            soft_wrap=True,
+        )
+    loud = [rule for rule in found["rules"] if rule["matched"] and not rule["within_rate"]]
+    if not loud:
+        if found["principals"] >= enough:
+            console.print(f"  no rule matches more than {rate:.2%} of them")
+        return
+    table = _table("rule", "level", ">principals", ">at most", f"{rate:.2%} or less with")
+    for rule in sorted(loud, key=lambda rule: -rule["matched"]):
+        groups = [
+            "\nor ".join(
+                f"{change['signal']}|{change['operator']}: {change['proposed']:g}, not {change['now']:g}"
+                for change in branch
+                if change["proposed"] is not None and change["proposed"] != change["now"]
             )
-        loud = [rule for rule in found["rules"] if rule["matched"] and not rule["within_rate"]]
-        if not loud:
-            console.print(f"  no rule matches more than {rate:.2%} of them\n" if principals >= needed else "")
-            continue
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("rule", overflow="fold")
-        table.add_column("level")
-        table.add_column("principals", justify="right")
-        table.add_column("at most", justify="right")
-        table.add_column(f"{rate:.2%} or less with", overflow="fold")
-        for rule in sorted(loud, key=lambda rule: -rule["matched"]):
-            groups = [
-                "\nor ".join(
-                    f"{change['signal']}|{change['operator']}: {change['proposed']:g}, not {change['now']:g}"
-                    for change in branch
-                    if change["proposed"] is not None and change["proposed"] != change["now"]
-                )
-                for branch in rule["branches"]
-            ]
+            for branch in rule["branches"]
+        ]
+        table.add_row(
+            printable(rule["title"]),
+            rule["level"],
+            f"{rule['matched']:,}",
+            f"{rule['upper_bound']:.2%}",
+            "\nand also\n".join(filter(None, groups)),
+        )
+    console.print(table)
+
+
+def _show_evidence(
+    console: Console, evidence: Sequence[Mapping[str, Any]], worst: Mapping[str, Sequence[WorstCaller]]
+) -> None:
+    """What is off, and what somebody hits too often whom the rules would have constrained: who does that may be no
+    honest caller."""
+    off = [entry for entry in evidence if entry["outcome"] == "off"]
+    shown = off + [
+        entry
+        for entry in evidence
+        if entry not in off and any(_is_suspect(caller, entry["p0"]) for caller in worst[entry["component"]])
+    ]
+    if shown:
+        table = _table("evidence", ">hits", ">of", ">worst class at most", ">p0", "", "hit most often by")
+        for entry in shown:
             table.add_row(
-                printable(rule["title"]),
-                rule["level"],
-                f"{rule['matched']:,}",
-                f"{rule['upper_bound']:.2%}",
-                "\nand also\n".join(filter(None, groups)),
+                f"{entry['component']} ({entry['family']})",
+                f"{entry['hits']:,}",
+                f"{entry['observations']:,}",
+                f"{entry['bound']:.3g}",
+                f"{entry['p0']:g}",
+                entry["outcome"],
+                "\n".join(map(_described, worst[entry["component"]])),
             )
         console.print(table)
+    else:
+        console.print("  no component of evidence is hit too often")
+    if off:
+        console.print(
+            "  what is off speaks no longer against callers of this model, once the policy names this file as its "
+            "baseline; make sure that those named are honest",
+            soft_wrap=True,
+        )
+    unknown = [entry for entry in evidence if entry["outcome"] == "not measured"]
+    if few := ", ".join(_lacking(entry) for entry in unknown if entry["classes"]):
+        console.print(f"  too few observations to bound it, so p0 stays as it is shipped: {few}", soft_wrap=True)
+    if none := ", ".join(entry["component"] for entry in unknown if not entry["classes"]):
+        console.print(f"  never observed, so p0 stays as it is shipped: {none}", soft_wrap=True)
+    console.print()
+
+
+def _is_suspect(caller: WorstCaller, p0: float) -> bool:
+    return caller.would >= Action.CONSTRAIN and caller.hits > p0 * caller.observations
+
+
+def _described(caller: WorstCaller) -> str:
+    from atlascore.cli.findings import printable
+
+    would = f", would {caller.would.name}" if caller.would >= Action.CONSTRAIN else ""
+    return f"{printable(caller.principal)}: {caller.hits:,} of {caller.observations:,}{would}"
+
+
+def _lacking(entry: Mapping[str, Any]) -> str:
+    """A component that was not measured: the observations of its worst class, and how many it takes at least."""
+    return f"{entry['component']} ({entry['classes'][0]['observations']:,} of {needed(entry['p0']):,})"
+
+
+def _table(*columns: str) -> Table:
+    """A table with these columns; ">" before a name aligns it to the right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")
+    return table

@@ -97,8 +97,9 @@ def _spread(args: list[str]) -> Iterator[str]:
     "baseline_file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The log is honest traffic: instead of findings, write percentiles of every signal over its principals "
-    "to FILE (JSON), and propose thresholds.",
+    help="The log is honest traffic: instead of findings, write to FILE (JSON) percentiles of every signal over its "
+    "principals and how often each component of evidence is hit, and propose thresholds. A policy may name FILE as a "
+    "model's baseline.",
 )
 @click.option(
     "--false-alarms",
@@ -187,7 +188,7 @@ def _baseline(
     from atlascore.scanning import Scan, offline_engine
 
     baseline = Baseline(policy, false_alarms)
-    with Progress(True) as progress, offline_engine(policy, capacity) as engine:
+    with Progress(True) as progress, offline_engine(policy, capacity, census=True) as engine:
         try:
             scan = Scan(files, engine, on_bad_line=progress.bad_line)
             for event, decision in scan:
@@ -195,14 +196,14 @@ def _baseline(
                 progress.at(event)
         except (OSError, ValueError) as error:
             raise _Unusable(error) from None
-    _check_input(scan, strict_input)
-    report = baseline.report(files)
+        _check_input(scan, strict_input)
+        report = baseline.report(files, engine)
     try:
         write(report, file)
     except OSError as error:
         raise _Unusable(error) from None
     progress.finish(scan.counts, findings=False)
-    show(report)
+    show(report, baseline.worst)
 
 
 def _check_input(scan: Scan, strict: bool) -> None:

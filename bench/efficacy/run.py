@@ -43,7 +43,7 @@ class Settings:
     customer: so many benign test accounts each show one infrastructure key, and have their budgets together."""
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    accounts: int = 1_000
+    accounts: int = 1_500
     episodes: int = 6
     quick: bool = False
     jobs: int = 2

@@ -27,15 +27,19 @@ Readings of the specification
   query joins. L is the position of the founder's highest score. The founder's own score is not remembered: the
   first member recorded after the founding starts the extremes. The previous member is the one recorded last.
 - A climb compares stored forms; distances within 2^-10 of each other are equal.
-- A score that is no new extreme is a miss, also when the best or the previous member has left the history;
-  otherwise a member that has left makes it no observation.
+- Climbing is not the specification's (a new extreme from a return to the best, p0 0.05), but a test: a member is
+  followed when one of the next two is nearer to it than to the best member before it. An input more than twice as
+  far from both as from its neighbour comes from elsewhere, and ends the wait; so does one that cannot be compared
+  because a member has left the history. Observed are pairs: the first member since the last pair that was an
+  improvement, and the first that was none; a hit is that the one was followed and the other was not. Whoever does not
+  look at scores follows both with one probability f, so p0 = max f (1 - f) = 1/4.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +60,7 @@ LOW_MARGIN = 0.2
 LEAST_DEVIATION = 0.1
 TRACK_CLUSTERS = 4
 CLIMB_MEMBERS = 4
+FROM_ELSEWHERE = 2.0  # times the distance to the nearest input
 STORAGE_PRECISION = 2.0**-10  # distances that differ by less are equal
 
 
@@ -333,6 +338,16 @@ def off_grid(x: np.float32, origin: float, step: float) -> bool:
 # --- clusters of a track
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A member of which it is not known yet whether it is followed. best: the best one before it. asked: before."""
+
+    member: Key
+    best: Key
+    improved: bool
+    asked: bool = False
+
+
 @dataclass(eq=False)
 class TrackCluster:
     founder: Key
@@ -341,28 +356,47 @@ class TrackCluster:
     previous: Key | None = None
     best: dict[str, Key] = field(default_factory=dict)  # by direction, as the extremes
     extreme: dict[str, float] = field(default_factory=dict)
+    waiting: dict[str, list[Waiting]] = field(default_factory=dict)  # by direction, oldest first
+    results: dict[str, dict[bool, bool]] = field(default_factory=dict)  # by direction: improved -> followed
 
     def improves(self, direction: str, score: float) -> bool:
         if direction not in self.extreme:
             return True
         return score < self.extreme[direction] if direction == "descent" else score > self.extreme[direction]
 
+    def follows(
+        self, direction: str, query: Vector, neighbour: Key, history: dict[Key, Vector], counts: bool
+    ) -> bool | None:
+        """Whether the caller goes on from improvements and returns from what is none: an observation, or None."""
+        observation = None
+        still = []
+        for one in self.waiting.get(direction, []):
+            keys = (one.member, one.best, neighbour)
+            if any(key not in history for key in keys):
+                continue
+            to_it, to_best, nearest = (norm(displacement(query, history[key])) for key in keys)
+            if min(to_it, to_best) > FROM_ELSEWHERE * nearest:
+                continue
+            followed = to_it < (1 - STORAGE_PRECISION) * to_best
+            if not followed and not one.asked:
+                still.append(replace(one, asked=True))
+            elif counts:
+                results = self.results.setdefault(direction, {})
+                results.setdefault(one.improved, followed)
+                if len(results) == 2:
+                    observation = results[True] and not results[False]
+                    results.clear()
+        self.waiting[direction] = still
+        return observation
+
     def recorded(self, member: Key, score: float) -> None:
         for direction in ("descent", "ascent"):
+            if self.previous is not None:
+                wait = Waiting(member, self.best[direction], self.improves(direction, score))
+                self.waiting.setdefault(direction, []).append(wait)
             if self.improves(direction, score):
                 self.best[direction], self.extreme[direction] = member, score
         self.previous = member
-
-    def climb(self, direction: str, score: float, query: Vector, history: dict[Key, Vector]) -> bool | None:
-        """Whether the query's score is a climb hit. `history` has the sketches of the inputs still known."""
-        if self.previous is None:
-            return None
-        if not self.improves(direction, score) or self.best[direction] == self.previous:
-            return False
-        if self.best[direction] not in history or self.previous not in history:
-            return None
-        to_best = norm(displacement(query, history[self.best[direction]]))
-        return to_best < (1 - STORAGE_PRECISION) * norm(displacement(query, history[self.previous]))
 
 
 class TrackClusters:

@@ -680,12 +680,12 @@ class TrackReference:
             return
         score = scores[cluster.position]
         for direction in ("descent", "ascent"):
-            hit = cluster.climb(direction, score, handle.sketch.stored, present)
-            if hit is not None and before >= geometry.CLIMB_MEMBERS:
-                self.evidence.observe(f"climb_{direction}", hit, now)
-                if hit:
-                    assert handle.outcome is not None
-                    setattr(handle.outcome, direction, True)
+            counts = before >= geometry.CLIMB_MEMBERS
+            hit = cluster.follows(direction, handle.sketch.stored, neighbour, present, counts)
+            self.evidence.observe(f"climb_{direction}", hit, now)
+            if hit:
+                assert handle.outcome is not None
+                setattr(handle.outcome, direction, True)
         cluster.recorded(query, score)
 
     def approach(self, handle: Handle) -> None:

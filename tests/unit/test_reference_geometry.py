@@ -121,28 +121,30 @@ def test_kendall_tau():
     assert geometry.kendall_tau([1, 1, 2]) == pytest.approx(2 / 3)
 
 
-def test_a_climber_returns_to_its_best_member():
-    clusters = geometry.TrackClusters()
-    inputs = {(i, 0): point(*x) for i, x in enumerate([(0, 0), (1, 0), (0, 1), (1.1, 0)])}
-    cluster, before = clusters.join((1, 0), (0, 0), 0)
-    assert before == 1 and cluster.climb("descent", 0.5, inputs[(1, 0)], inputs) is None
-    cluster.recorded((1, 0), 0.8)
-    clusters.join((2, 0), (1, 0), 0)
-    assert cluster.climb("descent", 0.9, inputs[(2, 0)], inputs) is False
-    cluster.recorded((2, 0), 0.9)
-    assert clusters.join((3, 0), (1, 0), 0) == (cluster, 3)
-    assert cluster.climb("descent", 0.7, inputs[(3, 0)], inputs) is True
-    assert cluster.climb("descent", 0.8, inputs[(3, 0)], inputs) is False
-    assert cluster.climb("ascent", 0.95, inputs[(3, 0)], inputs) is False  # its best is the previous member
-    assert cluster.climb("descent", 0.7, inputs[(3, 0)], {(2, 0): inputs[(2, 0)]}) is None
+def test_a_climber_follows_improvements_alone():
+    """One input after the other: where it is, what it scores, and what is observed as it comes."""
 
+    def observed(members: list[tuple[tuple[float, ...], float]]) -> list[bool | None]:
+        inputs = {(i, 0): point(*x) for i, (x, _) in enumerate(members)}
+        inputs[(99, 0)] = point(-1)
+        cluster, _ = geometry.TrackClusters().join((0, 0), (99, 0), 0)
+        found = []
+        for i, (_, score) in enumerate(members):
+            x = inputs[(i, 0)]
+            before = [(99, 0), *((k, 0) for k in range(i))]
+            neighbour = min(before, key=lambda key: np.linalg.norm(x - inputs[key]))
+            found.append(cluster.follows("descent", x, neighbour, inputs, counts=True))
+            cluster.recorded((i, 0), score)
+        return found
 
-def test_a_drift_makes_records_without_returning():
-    cluster, _ = geometry.TrackClusters().join((1, 0), (0, 0), 0)
-    inputs = {(i, 0): point(i) for i in range(10)}
-    for i in range(1, 10):
-        assert cluster.climb("descent", -float(i), inputs[(i, 0)], inputs) is not True
-        cluster.recorded((i, 0), -float(i))
+    climber = [((0, 0, 0), 0.9), ((1, 0, 0), 0.8), ((1, 1, 0), 0.85), ((1, 0, 1), 0.7), ((1, 0, 2), 0.65)]
+    assert observed(climber) == [None, None, None, None, True]
+    drift = [((float(i), 0, 0), 0.5 + 0.1 * (-1) ** i - 0.01 * i) for i in range(8)]
+    assert [one for one in observed(drift) if one is not None] == [False, False, False]
+    for rise in (-0.01, 0.001):  # along a row; the next row is lower, so that its first is better than the last's first
+        places = [(i // 14, i % 14) for i in range(196)]
+        sweep = [((0.1 * row, 0.1 * column, 0), 0.9 - 0.003 * row + rise * column) for row, column in places]
+        assert not any(observed(sweep))
 
 
 def test_at_most_four_clusters():

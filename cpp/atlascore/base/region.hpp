@@ -28,7 +28,7 @@
 
 namespace atlascore::base {
 
-inline constexpr std::uint32_t region_layout_version = 12;
+inline constexpr std::uint32_t region_layout_version = 13;
 
 struct RegionSpec {
     std::string name;                          // "" anonymous, "shm:NAME", or a file path

@@ -139,8 +139,9 @@ bool Engine::tell_history(const Binding& binding, const Decision& decision,
             add_evidence(binding, decision.principal_tag, keeper, *hot, seen, keeper.newest);
         }
         evidence::Observations seen;
-        if (tests.climb.descent_observed) seen.add(Component::climb_descent, tests.climb.descent);
-        if (tests.climb.ascent_observed) seen.add(Component::climb_ascent, tests.climb.ascent);
+        const track::Climb& climb = tests.climb;
+        if (climb.descent.observed) seen.add(Component::climb_descent, climb.descent.hit);
+        if (climb.ascent.observed) seen.add(Component::climb_ascent, climb.ascent.hit);
         add_evidence(binding, decision.principal_tag, keeper, *hot, seen, keeper.newest);
     }
     return known;

@@ -50,8 +50,8 @@ constexpr std::array<SignalInfo, signal_count> table{{
     {Signal::near_margin_share, "api.near_margin_share", "ratio", true, Source::history, track_only, 16, true,
      "share of the window's near pairs with a margin between the two best scores below 0.2"},
     {Signal::score_ascents, "api.score_ascents", "queries", true, Source::history, track_only, 8, true,
-     "near inputs in the window that set a new extreme score after a return to the best input so far; the "
-     "larger of descents and ascents"},
+     "steps of a climb in the window: near inputs that showed that an improvement of a score was gone on "
+     "from, and an input that was none was not; the larger of descents and ascents"},
     {Signal::radial_probes, "api.radial_probes", "queries", false, Source::history, track_only, 0, false,
      "of the last 30 near inputs that differ in many coordinates, those that depart from an input that six "
      "or "

@@ -124,12 +124,19 @@ struct Member {
     SlotRow row;
 };
 
-float distance_to(const HotSlab& slab, std::uint64_t owner, const Member& from,
-                  std::uint32_t digest) noexcept {
-    SlotKey key;
-    SlotRow row;
-    if (!read_row(slab, owner, digest, key, row) || key.space != from.key.space) return -1;
-    return stored_distance(from.row, row, key.space);
+// Distance of a member of the cluster; negative when it is no longer there.
+float distance_to(const HotSlab& slab, std::uint64_t owner, const Member& from, std::uint8_t cluster,
+                  MemberName name) noexcept {
+    for (std::size_t i = 0; i < history_count; ++i) {
+        const SlotMeta& meta = slab.meta[i];
+        const SlotKey key = SlotKey::of(shared_load(meta.key));
+        if (static_cast<MemberName>(key.digest) != name || key.cluster != cluster) continue;
+        const std::uint32_t sequence = published(meta, from.key.space);
+        SlotRow row;
+        if (sequence == 0 || !read_slot(meta, slab.rows[i], sequence, owner, row)) continue;
+        return stored_distance(from.row, row, from.key.space);
+    }
+    return -1;
 }
 
 // Place of the input's best score, plus one; 0 not known.
@@ -176,11 +183,13 @@ Climb climb(HotSlab& slab, std::uint64_t owner, const Member& member, std::uint3
     Cluster cluster = shared_copy(slab.clusters[id - 1]);
     MemberDistances distances;
     if (cluster.scored != 0) {
-        distances.previous = distance_to(slab, owner, member, cluster.previous);
-        distances.lowest = distance_to(slab, owner, member, cluster.lowest);
-        distances.highest = distance_to(slab, owner, member, cluster.highest);
+        const auto to = [&](MemberName name) { return distance_to(slab, owner, member, id, name); };
+        distances.nearest = to(static_cast<MemberName>(neighbour));
+        distances.previous = to(cluster.previous);
+        distances.lowest = {to(cluster.lowest.before), to(cluster.lowest.older)};
+        distances.highest = {to(cluster.highest.before), to(cluster.highest.older)};
     }
-    const Climb result = join(cluster, member.key.digest, scores, distances);
+    const Climb result = join(cluster, static_cast<MemberName>(member.key.digest), scores, distances);
     shared_assign(slab.clusters[id - 1], cluster);
     return result;
 }
@@ -255,7 +264,8 @@ AnswerTests HotSlab::answer(std::uint32_t ticket, const Answered& answered) noex
     if (!held || !read_row(*this, mine, entry->digest, member.key, member.row)) return tests;
     if (answered.scores.size() > 1) {
         tests.climb = climb(*this, mine, member, entry->neighbour, answered.scores);
-        const std::uint32_t hits = (tests.climb.descent ? descent : 0u) | (tests.climb.ascent ? ascent : 0u);
+        const std::uint32_t hits =
+            (tests.climb.descent.hit ? descent : 0u) | (tests.climb.ascent.hit ? ascent : 0u);
         if (hits != 0) outcomes.add_flags(ticket, mine, hits);
     }
     if (answered.label != 0) follow_trend(*this, mine, member, answered.label);

@@ -3,7 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <random>
+#include <vector>
 
 #include "atlascore/track/climb.hpp"
 
@@ -92,25 +95,103 @@ TEST_CASE("coordinates that a line lies along") {
     CHECK(track::dominant_coordinates(stored(Point(0, 0, 0)), stored(Point(3, 5, 4))) == ~std::uint64_t{0});
 }
 
-TEST_CASE("a climb: records from a return to the best, after four members") {
+// Inputs of two coordinates with a score; distances to those before are computed here.
+struct Climber {
     track::Cluster cluster{};
-    cluster.members = 1;
-    std::uint32_t digest = 100;
-    const auto member = [&](double score, float to_best, float to_previous) {
+    std::vector<std::array<float, 2>> inputs;
+    std::size_t remembered;  // newest inputs that may be the nearest
+
+    explicit Climber(std::size_t count = 24) : remembered(count) { cluster.members = 1; }
+    track::Climb ask(float x, float y, double score, bool forgotten = false) {
+        float nearest = -1;
+        for (std::size_t i = inputs.size() > remembered ? inputs.size() - remembered : 0; i < inputs.size();
+             ++i) {
+            const float distance = std::hypot(x - inputs[i][0], y - inputs[i][1]);
+            if (nearest < 0 || distance < nearest) nearest = distance;
+        }
+        inputs.push_back({x, y});
+        const auto to = [&](track::MemberName name) {
+            if (forgotten || name >= inputs.size()) return -1.0f;
+            return std::hypot(x - inputs[name][0], y - inputs[name][1]);
+        };
+        const track::MemberDistances distances{
+            nearest,
+            to(cluster.previous),
+            {to(cluster.lowest.before), to(cluster.lowest.older)},
+            {to(cluster.highest.before), to(cluster.highest.older)},
+        };
         const double scores[] = {1 - score, score};
-        return track::join(cluster, ++digest, scores, {to_best, to_best, to_previous});
-    };
-    member(0.9, 0, 0);
-    member(0.8, 1, 1);
-    CHECK_FALSE(member(0.95, 1, 1).descent_observed);
-    CHECK(cluster.members == 4);
-    CHECK(member(0.7, 1, 2).descent);  // back to 0.8, and lower
-    const track::Climb after_best = member(0.6, 1, 1);
-    CHECK(after_best.descent_observed);
-    CHECK_FALSE(after_best.descent);  // it came from the best
-    member(0.65, 1, 1);
-    CHECK_FALSE(member(0.5, 2, 1).descent);            // nearer to where it came from
-    CHECK_FALSE(member(0.55, 1, 1).descent);           // no record
-    CHECK_FALSE(member(0.4, -1, 1).descent_observed);  // the best is no longer known
-    CHECK(cluster.label == 2);
+        return track::join(cluster, static_cast<track::MemberName>(inputs.size() - 1), scores, distances);
+    }
+};
+
+TEST_CASE("who climbs goes on from improvements, and from other members back to the best") {
+    Climber climber;
+    climber.ask(0, 0, 0.9);
+    climber.ask(1, 0, 0.8);
+    climber.ask(1, 1, 0.85);
+    CHECK_FALSE(climber.ask(2, 0, 0.7).descent.observed);  // (1, 1) may still be followed
+    CHECK(climber.ask(3, 0, 0.6).descent.hit);             // not from (1, 1), but from (2, 0)
+    CHECK_FALSE(climber.ask(3, 1, 0.65).descent.observed);
+    CHECK_FALSE(climber.ask(4, 0, 0.5).descent.observed);
+    const track::Climb next = climber.ask(5, 0, 0.52);
+    CHECK(next.descent.observed);  // (3, 0), and (3, 1)
+    CHECK(next.descent.hit);
+    CHECK_FALSE(next.ascent.observed);
+    CHECK(climber.cluster.label == 2);
+    CHECK_FALSE(climber.ask(6, 0, 0.4, true).descent.observed);  // what came before is no longer known
+}
+
+TEST_CASE("a drift follows all of its members, whatever their scores") {
+    Climber drift;
+    unsigned observed = 0, hits = 0;
+    for (int i = 0; i < 40; ++i) {
+        const auto test =
+            drift.ask(static_cast<float>(i), 0, 0.5 - 0.01 * i + (i % 2 == 0 ? 0.1 : 0)).descent;
+        observed += test.observed;
+        hits += test.hit;
+    }
+    CHECK(observed > 10);
+    CHECK(hits == 0);
+}
+
+TEST_CASE("a sweep over a grid returns to the beginning of its rows, whatever its scores") {
+    for (const double rise : {-0.01, 0.001}) {
+        Climber sweep;
+        unsigned observed = 0, hits = 0;
+        for (int i = 0; i < 196; ++i) {
+            const int row = i / 14, column = i % 14;
+            const auto test = sweep
+                                  .ask(0.1f * static_cast<float>(row), 0.1f * static_cast<float>(column),
+                                       0.9 - 0.003 * row + rise * column)
+                                  .descent;
+            observed += test.observed;
+            hits += test.hit;
+        }
+        CHECK(observed > 0);
+        CHECK(hits == 0);
+    }
+}
+
+TEST_CASE("whoever does not look at scores is a hit one time in four at most") {
+    for (const double stays : {0.1, 0.5, 0.9}) {
+        Climber caller(1);  // more of them would be nearer than the two that are compared, on a line
+        std::mt19937 random(7);
+        std::uniform_real_distribution<double> uniform;
+        unsigned observed = 0, hits = 0;
+        float x = 0;
+        double lowest = 1;
+        for (int i = 0; i < 60'000; ++i) {
+            // Goes on from where it is or begins again at 0. Half of the scores are records.
+            x = (uniform(random) < stays ? x : 0) + static_cast<float>(uniform(random) - 0.5);
+            const double score = lowest - (uniform(random) < 0.5 ? 1e-6 : -1e-6);
+            lowest = std::min(lowest, score);
+            const auto test = caller.ask(x, 0, score).descent;
+            observed += test.observed;
+            hits += test.hit;
+        }
+        CAPTURE(stays);
+        CHECK(observed > 5'000);
+        CHECK(hits < 0.25 * observed + 4 * std::sqrt(0.1875 * observed));
+    }
 }

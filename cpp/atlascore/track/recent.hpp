@@ -214,6 +214,6 @@ struct alignas(64) HotSlab {
 };
 
 static_assert(std::is_trivially_copyable_v<HotSlab> && std::is_standard_layout_v<HotSlab>);
-static_assert(sizeof(HotSlab) == 8704);
+static_assert(sizeof(HotSlab) == 8640);
 
 }  // namespace atlascore::track

@@ -87,7 +87,7 @@ struct alignas(64) HotTrack {
     std::uint64_t principal;  // where the principal's record was found last (principal_table.hpp)
     Shapes shapes;
 };
-static_assert(sizeof(HotTrack) == 10'240);
+static_assert(sizeof(HotTrack) == 10'176);
 
 struct HotRef {
     std::uint32_t slab = SlotRef::none;

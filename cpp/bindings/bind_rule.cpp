@@ -30,7 +30,7 @@ constexpr const char* level_names[] = {"informational", "low", "medium", "high",
 constexpr const char* scope_names[] = {"track", "principal", "global"};
 constexpr const char* source_names[] = {"count",      "history",   "shapes", "evidence", "parameters",
                                         "prompts",    "blocks",    "cost",   "twins",    "budget",
-                                        "neighbours", "principal", "inputs", "answers"};
+                                        "neighbours", "principal", "inputs", "answers",  "baseline"};
 static_assert(std::size(source_names) == signal::source_count);
 constexpr const char* phase_names[] = {"request", "response"};
 

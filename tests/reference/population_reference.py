@@ -50,10 +50,18 @@ Readings of the specification
 - known_probes: the largest number of entries of one family that were hit in the last 24 h. One prompt hits one entry:
   that with its digest, else the nearest within 3 bits, the first of equal ones.
 - label_discovery: n counts the answers that have a label.
-- baseline_shift: hours are those of the clock; an hour counts when the next one begins; hours without values are
-  left out. Mean and variance are plain averages over the first 720 counted hours and exponential with weight 1/720
-  then; CUSUM starts at 7 d and 500 queries and compares each hour with the mean before it. sd is at least 1e-3 and
-  at least 1e-3 of the mean.
+- baseline_shift: hours are those of the clock; a block of hours ends when the next one begins and some series has eight
+  values in it, else it goes on; a series with fewer is left out of it. The second hour in which an account sends is the
+  first that counts. similarity, low_margin and manifold_rank are means of the newest 64 queries, values in steps of
+  1/255; cost is the mean of log2.
+- Beyond the definition, by which a third of honest accounts alarm in a month: hours of an account are alike, by day and
+  night, at weekends, or because a task lasts. So what counts is by how much an hour is off less what the hour before
+  announced: the correlation of hours in a row, between 0 and 0.6, times what that was off. The allowance is 1 sd, not a
+  half. No hour counts more than 4.5 sd, so it takes three to reach 8, nor teaches more. sd is at least 0.05, for cost
+  0.25 (octaves). CUSUM is at most 16, so it is below 8 again some eight hours after the end.
+- Mean, variance and covariance are plain averages over the first 720 counted hours and exponential with weight 1/720
+  then; CUSUM starts at 7 d, 500 queries (of a block at most 64 count) and 24 counted hours of the series, and compares
+  each hour with the mean before it. What the hour before was off is stored in half precision, CUSUM in 1/2048.
 """
 
 from __future__ import annotations
@@ -582,54 +590,87 @@ class LabelDiscovery:
 class HourlyCusum:
     """One series: hourly means against their own mean and standard deviation."""
 
-    def __init__(self) -> None:
-        self.values: list[float] = []  # of the hour under way
-        self.hours = 0
-        self.mean = self.variance = self.cusum = 0.0
+    ALLOWANCE, LARGEST, LIMIT = 1.0, 4.5, 16.0
+    LEAST_HOURS, MEMORY, LEAST_VALUES = 24, 720, 8
 
-    def close(self, mature: bool) -> None:
-        """The end of an hour."""
-        if not self.values:
+    def __init__(self, least_spread: float = 0.05) -> None:
+        self.least_spread = least_spread
+        self.hours = 0
+        self.mean = self.variance = self.covariance = self.before = self.cusum = 0.0
+
+    def announced(self) -> float:
+        correlation = self.covariance / max(self.variance, self.least_spread**2)
+        return min(max(correlation, 0.0), 0.6) * self.before
+
+    def close(self, values: Sequence[float], mature: bool) -> None:
+        """The end of a block with these values."""
+        if len(values) < self.LEAST_VALUES:
             return
-        x = sum(self.values) / len(self.values)
-        self.values = []
-        if mature:
-            spread = max(math.sqrt(self.variance), 1e-3, 1e-3 * abs(self.mean))
-            self.cusum = max(0.0, self.cusum + (x - self.mean) / spread - 0.5)
+        x = sum(values) / len(values)
         self.hours += 1
-        weight = 1 / min(self.hours, 720)
-        change = x - self.mean
-        self.mean += weight * change
-        self.variance = (1 - weight) * (self.variance + weight * change * change)
+        if self.hours == 1:
+            self.mean = x
+            return
+        off = x - self.mean
+        if self.hours > self.LEAST_HOURS:
+            spread = max(math.sqrt(self.variance), self.least_spread)
+            times = min(max((off - self.announced()) / spread, -self.LARGEST), self.LARGEST)
+            if mature:
+                self.cusum = min(max(0.0, self.cusum + times - self.ALLOWANCE), self.LIMIT)
+                self.cusum = round(self.cusum * 2048) / 2048
+            off = min(max(off, -self.LARGEST * spread), self.LARGEST * spread)
+        weight = 1 / min(self.hours, self.MEMORY)
+        self.mean += weight * off
+        self.variance = (1 - weight) * (self.variance + weight * off * off)
+        self.covariance = (1 - weight) * self.covariance + weight * off * self.before
+        self.before = float(np.float16(off))
 
 
 class BaselineShift:
     SERIES = ("similarity", "low_margin", "manifold_rank", "cost")
 
     def __init__(self) -> None:
-        self.series = {name: HourlyCusum() for name in self.SERIES}
-        self.first = math.inf
-        self.hour = 0
+        self.series = {name: HourlyCusum(0.25 if name == "cost" else 0.05) for name in self.SERIES}
+        self.block: list[dict[str, float]] = []  # of its queries
+        self.first: int | None = None  # hour
+        self.hour = self.begun = 0  # begun: hour of the block
         self.queries = 0
 
-    def mature(self, now: float) -> bool:
-        return self.queries >= 500 and now - self.first >= WEEK
+    def mature(self) -> bool:
+        return self.first is not None and self.queries >= 500 and self.begun - self.first >= WEEK / 3600
 
     def add(self, now: float, **values: float) -> None:
         """What one query adds to each series; missing values are left out."""
         self.move_to(now)
-        self.first = min(self.first, now)
-        self.queries += 1
-        for name, value in values.items():
-            self.series[name].values.append(value)
+        self.block.append(values)
+
+    def values(self, name: str) -> list[float]:
+        queries = self.block if name == "cost" else self.block[-64:]
+        known = [query[name] for query in queries if name in query]
+        return [math.log2(value) for value in known] if name == "cost" else known
 
     def move_to(self, now: float) -> None:
+        """A query at `now` begins."""
         hour = math.floor(now / 3600)
-        if hour > self.hour:
-            for series in self.series.values():
-                series.close(self.mature((self.hour + 1) * 3600.0))
-            self.hour = hour
+        if hour <= self.hour:
+            return
+        self.hour = hour
+        if self.first is None:
+            if self.block:
+                self.first = self.begun = hour
+                self.block.clear()
+            return
+        values = {name: self.values(name) for name in self.series}
+        most = max(map(len, values.values()))
+        if most < HourlyCusum.LEAST_VALUES:
+            return
+        self.queries += min(most, 64)
+        self.begun = hour
+        self.block.clear()
+        for name, series in self.series.items():
+            series.close(values[name], self.mature())
 
     def signal(self, now: float) -> float:
         self.move_to(now)
-        return max(series.cusum for series in self.series.values()) if self.mature(now) else math.nan
+        ready = [series for series in self.series.values() if series.hours >= HourlyCusum.LEAST_HOURS]
+        return max(series.cusum for series in ready) if ready and self.mature() else math.nan

@@ -875,6 +875,7 @@ def test_every_signal_says_where_it_comes_from():
         "parameters",
         "prompts",
         "blocks",
+        "baseline",
         "cost",
         "twins",
         "budget",

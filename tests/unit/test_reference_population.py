@@ -267,28 +267,54 @@ def test_label_discovery():
     assert found.signal() == 2
 
 
-def test_a_shift_from_the_own_past():
+def ten_days(track, similarity, hours=range(240)):
     rng = np.random.default_rng(6)
-    track = reference.BaselineShift()
-    for hour in range(10 * 24):
+    for hour in hours:
         for i in range(10):
-            track.add(hour * 3600.0 + 60 * i, similarity=float(rng.normal(0.5, 0.1)), cost=100.0)
-        if hour == 7 * 24 - 1:
-            assert math.isnan(track.signal(hour * 3600.0))
+            track.add(hour * 3600.0 + 60 * i, similarity=similarity(hour) + float(rng.normal(0, 0.1)), cost=100.0)
+
+
+def test_a_shift_from_the_own_past():
+    track = reference.BaselineShift()
+    ten_days(track, lambda hour: 0.5, range(7 * 24))
+    assert math.isnan(track.signal(7 * 24 * 3600.0))
+    ten_days(track, lambda hour: 0.5, range(7 * 24, 240))
     before = track.signal(10 * DAY)
-    assert before < 8
-    for hour in range(10 * 24, 10 * 24 + 5):
-        track.add(hour * 3600.0, similarity=0.95)
-    assert track.signal(11 * DAY) > 8
+    assert before < 2
+    ten_days(track, lambda hour: 0.95, range(240, 243))
+    assert track.signal(243 * 3600.0) > 8
     assert track.series["low_margin"].hours == 0
+    ten_days(track, lambda hour: 0.5, range(243, 260))
+    assert track.signal(260 * 3600.0) == 0
+
+
+def test_a_week_has_weekends():
+    track = reference.BaselineShift()
+    largest = 0.0
+    for day in range(35):
+        ten_days(track, lambda hour: 0.3 if hour // 24 % 7 < 5 else 0.6, range(day * 24, day * 24 + 24))
+        largest = max(largest, 0.0 if day < 8 else track.signal((day + 1) * DAY))
+    assert largest < 8
+
+
+def test_few_queries_an_hour_make_blocks_of_several():
+    track = reference.BaselineShift()
+    for i in range(3000):
+        track.add(i * 1200.0, cost=float(1 + i % 2))
+    assert track.series["cost"].hours == pytest.approx(3000 / 9, abs=5)
+    assert track.signal(3_600_000.0) == 0
 
 
 def test_cusum_by_hand():
-    series = reference.HourlyCusum()
+    series = reference.HourlyCusum(0.25)
     for x in (1.0, 3.0):
-        series.values.append(x)
-        series.close(mature=False)
-    assert (series.mean, series.variance) == (2.0, 1.0)
-    series.values.append(5.0)
-    series.close(mature=True)
-    assert series.cusum == 2.5
+        series.close([x] * 8, mature=False)
+    assert (series.mean, series.variance, series.covariance, series.before) == (2.0, 1.0, 0.0, 2.0)
+    series.hours = 24
+    series.close([4.0] * 8, mature=True)
+    assert series.cusum == 1.0
+    series.close([4.0] * 7, mature=True)
+    assert series.hours == 25
+    for _ in range(3):
+        series.close([100.0] * 8, mature=True)
+    assert 8 < series.cusum < 12

@@ -27,6 +27,7 @@ void Engine::tell_cost(const Binding& binding, const Decision& decision, track::
     const double cost = cost_of(decision, answer);
     if (!(cost > 0) || binding.references == nullptr) return;
     if (std::atomic_ref(decision.cost_due).exchange(0, std::memory_order_relaxed) == 0) return;
+    if (binding.reads_baseline) tell_baseline(track, cost);
     track::CostReferences& references = binding.references->costs;
     const std::uint64_t principal = decision.track_tag | 1;
     // Suspicion as it was before this request: else what is rare would never become known as not so rare.

@@ -35,7 +35,8 @@ enum Section : std::size_t {
     cluster_section = near_section + 3,
     principal_section,
     key_section = principal_section + 2,
-    section_count = key_section + 2,
+    baseline_section = key_section + 2,
+    section_count,
 };
 
 std::uint64_t limit_capacity(const Config& config) {
@@ -118,6 +119,11 @@ void note_reads(Binding& binding, signal::Signal s) {
             return;
         }
     }
+    if (s == Signal::baseline_shift) {
+        binding.reads_baseline = binding.reads_cost = binding.reads_input = binding.reads_answers = true;
+        binding.wanted.place = true;
+        return;
+    }
     if (s == Signal::cost_amplification || s == Signal::evidence_cost) {
         binding.reads_cost = true;  // and neither inputs nor labels
         return;
@@ -175,6 +181,7 @@ base::RegionSpec Engine::region_spec(const policy::Policy& policy, const Config&
         spec.section_bytes.push_back(bytes);
     for (const std::uint64_t bytes : track::ClusterKeys::section_bytes(config.capacity))
         spec.section_bytes.push_back(bytes);
+    spec.section_bytes.push_back(track::BaselineTable::bytes(config.capacity));
     assert(spec.section_bytes.size() == section_count);
     spec.configuration = base::mix64(config.capacity, hot_slabs(config) * 65'537ull + config.models);
     for (const double horizon : policy.horizons()) {
@@ -201,6 +208,7 @@ Engine::Engine(std::shared_ptr<const policy::Policy> policy, const log::Policy& 
                  track::PrincipalClusters::words_for(config.capacity)}),
       cluster_keys_(region_, key_section, config.capacity),
       principals_(region_, principal_section, config.capacity),
+      baselines_(region_.section(baseline_section), config.capacity),
       key_seed_(region_.seed()),
       sketch_seed_(base::mix64(region_.seed(), 0x736b65746368)),
       coverage_planes_(sketch_seed_),

@@ -27,6 +27,7 @@
 #include "atlascore/log/decision_id.hpp"
 #include "atlascore/log/log.hpp"
 #include "atlascore/policy/policy.hpp"
+#include "atlascore/track/baseline_table.hpp"
 #include "atlascore/track/cluster_keys.hpp"
 #include "atlascore/track/limit_table.hpp"
 #include "atlascore/track/near_index.hpp"
@@ -191,6 +192,7 @@ struct Binding {
     bool reads_distinct = false;  // some signal is about how many inputs there were
     bool reads_labels = false;    // or how many labels
     bool reads_margins = false;   // or how sure the model was
+    bool reads_baseline = false;  // some signal compares a track with its own past
     track::Place place;
     KnownPrompts known;
     int field_principal = -1, field_session = -1, field_calibrated = -1, field_text = -1, field_cost = -1,
@@ -338,6 +340,9 @@ class Engine {
     void read_principal_signals(Pass& pass, bool pending) noexcept;
     std::optional<bool> varies_bias(const Pass& pass) const noexcept;
     void commit_principal(Pass& pass) noexcept;
+    double baseline_shift(const Pass& pass, bool pending) noexcept;
+    double begin_hour(const Pass& pass, track::BaselineNote before, std::uint32_t hour) noexcept;
+    void tell_baseline(const track::TrackTable::Track& track, double cost) noexcept;
     double block_signal(const Pass& pass) const noexcept;
     bool is_alike(const Pass& pass, const track::PromptWindows::Blocks& blocks) const noexcept;
     evidence::Observations count_for_block(const Pass& pass, const track::Sketch& sketch,
@@ -381,6 +386,7 @@ class Engine {
     track::PrincipalClusters clusters_;
     track::ClusterKeys cluster_keys_;
     track::PrincipalTable principals_;
+    track::BaselineTable baselines_;
     std::uint64_t key_seed_;
     std::uint64_t sketch_seed_;
     track::CoveragePlanes coverage_planes_;

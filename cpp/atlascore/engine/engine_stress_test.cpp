@@ -104,3 +104,48 @@ TEST_CASE("threads whose callers show the same infrastructure keys end up in one
         CHECK(decision.history_tag == cluster);
     }
 }
+
+TEST_CASE("threads that begin the same hours leave one past to each track") {
+    constexpr int threads = 3, hours = 400, principals = 6;
+    constexpr std::size_t width = 8;
+    policy::Spec spec;
+    spec.program = rule::compile({rule_on("changed", {above("api.baseline_shift", 8)})});
+    spec.rules.resize(1);
+    Engine engine(policy::Policy::make(std::move(spec)), log::Policy{}, small());
+    const double start = 1e9;
+    std::vector<std::thread> workers;
+    for (int t = 0; t < threads; ++t) {
+        workers.emplace_back([&, t] {
+            Route route(engine, "m", "predict", "/m");
+            std::mt19937 random(static_cast<unsigned>(t));
+            std::normal_distribution<float> normal;
+            std::vector<float> x(width);
+            std::vector<event::Value> fields(16);
+            for (int i = 0; i < hours * principals * 4; ++i) {
+                for (float& value : x) value = normal(random);
+                const std::string principal = "p" + std::to_string(i % principals);
+                Query query;
+                query.principal = principal;
+                query.now = start + i / (principals * 4) * 3600.0 + i % (principals * 4);
+                query.fields = fields.data();
+                query.input = vector_input(x, width);
+                Decision decision, response;
+                const auto binding = route.current();
+                if (engine.decide(*binding, query, decision) != Fault::none) std::abort();
+                Answer answer;
+                answer.now = query.now;
+                answer.cost = 100;
+                answer.fields = fields.data();
+                engine.record(*binding, decision, answer, response);
+            }
+        });
+    }
+    for (std::thread& worker : workers) worker.join();
+    for (int p = 0; p < principals; ++p) {
+        const auto signals = engine.signals("p" + std::to_string(p), "m", start + hours * 3600.0);
+        REQUIRE(signals);
+        const double shift = (*signals)[static_cast<std::size_t>(signal::Signal::baseline_shift)];
+        CHECK(shift >= 0);
+        CHECK(shift <= 8);
+    }
+}

@@ -128,6 +128,13 @@ TrackTable::Track Engine::open_shared(const Pass& pass, signal::Scope scope) noe
     return tracks_.open(track::KeyTable::tag_of(tag), pass.query.now);
 }
 
+// Of an hour that has been begun: one word of the track's slab.
+inline double Engine::baseline_shift(const Pass& pass, bool pending) noexcept {
+    const track::BaselineNote note = tracks_.baseline_note(pass.track.hot);
+    const std::uint32_t hour = track::hour_of(pass.track.newest);
+    return pending && hour > note.hour ? begin_hour(pass, note, hour) : note.value();
+}
+
 // Fills decision.signals in the order of the program's list: NaN where a signal is missing.
 void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
     const Binding::Plans& plans = pass.binding.plans[static_cast<std::size_t>(phase)];
@@ -190,6 +197,10 @@ void Engine::read_signals(Pass& pass, rule::Phase phase) noexcept {
     if (pass.binding.reads_distinct || pass.binding.reads_labels || pass.binding.reads_margins)
         read_answer_signals(pass, request);
     if (pass.binding.reads_principal_use) read_principal_signals(pass, request);
+    if (pass.binding.reads_baseline) {
+        const double shift = baseline_shift(pass, request);
+        for (const Binding::Plan& plan : plans_of(Source::baseline)) values[plan.place] = shift;
+    }
     if (pass.binding.reads_budget) {
         for (const Binding::Plan& plan : plans_of(Source::budget))
             values[plan.place] = budget_used(pass, request);
@@ -292,6 +303,9 @@ std::optional<std::array<double, signal::signal_count>> Engine::signals(std::str
             }
             case Source::principal:
                 value = caller ? principal_signal(info.id, caller->use->reading(now), now, on) : missing;
+                break;
+            case Source::baseline:
+                value = tracks_.baseline_note(track->hot).value();
                 break;
             case Source::count_:
                 break;

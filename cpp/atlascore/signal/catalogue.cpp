@@ -116,6 +116,12 @@ constexpr std::array<SignalInfo, signal_count> table{{
      "how improbable it is, if the model was as sure of this caller's inputs as it usually is, that the "
      "margins "
      "between the two best scores differ as they do: 6 stands for one in a million"},
+    {Signal::baseline_shift, "api.baseline_shift", "sd", false, Source::baseline, track_only, 500, false,
+     "how far the hours of late lie above what the track's own were in 30 d, summed up (CUSUM, at most 16): "
+     "the "
+     "largest of four, for the similarity of inputs, the share of low margins, the rank among ordinary "
+     "inputs and "
+     "the cost; missing below 7 d, 500 queries and 24 hours of use"},
     {Signal::distinct_models, "api.distinct_models", "models", false, Source::principal, principal_only, 1,
      false, "models that the principal has asked within one to two hours, an estimate"},
     {Signal::distinct_endpoints, "api.distinct_endpoints", "endpoints", false, Source::principal,

@@ -41,6 +41,7 @@ enum class Signal : std::uint8_t {
     distinct_inputs,
     label_discovery,
     confidence_shift,
+    baseline_shift,
     distinct_models,
     distinct_endpoints,
     error_ratio,
@@ -65,7 +66,8 @@ enum class Scope : std::uint8_t { track, principal, global };
 // without a comparable input), the shapes that the inputs make one after the other, the evidence of a track,
 // the parameters of its calls, the wording of its prompts, blocks of all prompts to a model, what its
 // requests have cost, its rows that differ in one column, what it has taken of the model's budget, inputs
-// near other principals' ones, where its principal goes, the number of its inputs, or what it was answered.
+// near other principals' ones, where its principal goes, the number of its inputs, what it was answered, or
+// what it was like before.
 enum class Source : std::uint8_t {
     count,
     history,
@@ -81,6 +83,7 @@ enum class Source : std::uint8_t {
     principal,
     inputs,
     answers,
+    baseline,
     count_
 };
 inline constexpr std::size_t source_count = static_cast<std::size_t>(Source::count_);

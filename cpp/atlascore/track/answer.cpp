@@ -246,11 +246,14 @@ AnswerTests HotSlab::answer(std::uint32_t ticket, const Answered& answered) noex
     if (!entry || (entry->flags & track::answered) != 0) return tests;
     const bool near = (entry->flags & near_pair) != 0;
     std::uint32_t flags = track::answered;
+    const bool original_input = (entry->flags & track::duplicate) == 0;
+    if (original_input && answered.has_margin)
+        flags |= margin | (answered.low_margin ? track::low_margin : 0u);
     if (near && answered.has_margin) flags |= near_margin | (answered.low_margin ? near_low_margin : 0u);
     const auto before = outcomes.add_flags(ticket, mine, flags);
     if (!before || (*before & track::answered) != 0) return tests;
     tests.known = true;
-    if ((entry->flags & track::duplicate) != 0) return tests;
+    if (!original_input) return tests;
     tests.original = true;
     if (answered.best_score != 0) outcomes.set_best_score(ticket, mine, answered.best_score);
     if (answered.label != 0 && outcomes.set_label(ticket, mine, answered.label)) {

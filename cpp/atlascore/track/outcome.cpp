@@ -220,6 +220,22 @@ TraitSummary OutcomeRing::traits_summary(std::uint64_t owner, double now, double
             .manifold_rank = ratio(sum.rank_sum / 255.0, sum.ranks, minimum_ranks)};
 }
 
+BlockMeans OutcomeRing::block_means(std::uint64_t owner, double from, double until) const noexcept {
+    const Window over = window_of(end(), owner, until - 1 / ticks_per_second, until - from, false);
+    const simd::OutcomeTally sum = tally(*this, over);
+    const simd::TraitTally where = simd::tally_traits(
+        Copied<std::uint64_t>(flags), Copied<std::uint32_t>(traits), over.tags, over.now, over.length);
+    BlockMeans out;
+    const auto set = [&out](BlockMeans::Series series, double total, std::uint32_t count) {
+        out.count[series] = count;
+        out.mean[series] = count == 0 ? 0 : total / count;
+    };
+    set(BlockMeans::similarity, sum.values / 255.0, sum.flags[bit_of(compared)]);
+    set(BlockMeans::low_margin, sum.flags[bit_of(low_margin)], sum.flags[bit_of(margin)]);
+    set(BlockMeans::manifold_rank, where.rank_sum / 255.0, where.ranks);
+    return out;
+}
+
 double OutcomeRing::timing_regularity(std::uint64_t owner, double now, double window,
                                       bool pending) const noexcept {
     const std::uint32_t last = end();

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "atlascore/track/baseline.hpp"
 #include "atlascore/track/sketch_slot.hpp"
 
 namespace atlascore::track {
@@ -36,13 +37,15 @@ enum OutcomeFlag : std::uint32_t {
     sparse_pair = 1u << 6,
     original = 1u << 7,  // comparable and no duplicate
     // from the response
-    answered = 1u << 8,
+    margin = 1u << 8,  // known
     tested = 1u << 9,  // the labels of the near pair have been compared
     flip = 1u << 10,
     near_margin = 1u << 11,  // a near pair whose margin is known
     near_low_margin = 1u << 12,
     descent = 1u << 13,
     ascent = 1u << 14,
+    low_margin = 1u << 15,
+    answered = 1u << 16,
 };
 
 // Over the queries of one window. NaN: fewer than the minimum.
@@ -103,6 +106,8 @@ struct OutcomeRing {
                           const Entry* pending) const noexcept;
     TraitSummary traits_summary(std::uint64_t owner, double now, double window,
                                 const Entry* pending) const noexcept;
+    // Over the queries of [from, until), at most 64; without what they have cost.
+    BlockMeans block_means(std::uint64_t owner, double from, double until) const noexcept;
     // 1 less the coefficient of variation of the times between the window's queries, at least 0; NaN below 32
     // queries, or when all came at once. `pending`: one at `now` is under way.
     double timing_regularity(std::uint64_t owner, double now, double window, bool pending) const noexcept;

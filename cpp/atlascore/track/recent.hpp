@@ -165,6 +165,9 @@ struct alignas(64) HotSlab {
     // Over the last 64 queries with time in (now - window, now], `pending` (may be null) being the newest.
     WindowSummary summary(double now, double window, const Observation* pending) const noexcept;
     TraitSummary traits(double now, double window, const Observation* pending) const noexcept;
+    BlockMeans block_means(double from, double until) const noexcept {
+        return outcomes.block_means(owner(), from, until);
+    }
     double timing_regularity(double now, double window, bool pending) const noexcept {
         return outcomes.timing_regularity(owner(), now, window, pending);
     }

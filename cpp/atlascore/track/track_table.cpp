@@ -165,6 +165,13 @@ TwinCounts* TrackTable::claim_twins(const HotRef& ref) const noexcept {
     return slab == nullptr ? nullptr : &slab->twins;
 }
 
+bool TrackTable::set_baseline_note(const HotRef& ref, const BaselineNote& before,
+                                   const BaselineNote& value) noexcept {
+    if (hot(ref) == nullptr) return false;
+    std::uint64_t word = before.word();
+    return Word(infos_[ref.slab].baseline).compare_exchange_strong(word, value.word());
+}
+
 void TrackTable::warm(Track& track, double now, bool seen) noexcept {
     const std::uint64_t link = load(track.words[link_word]);
     if (link != 0 && track.hot) return;
@@ -197,6 +204,7 @@ void TrackTable::hand_over(Track& track, std::uint32_t slab, std::uint64_t link,
     relaxed_store(hot_track.principal, std::uint64_t{0});
     hot_track.prompts.reset();  // the larger part of the union, so all of it
     relaxed_store(info.use, std::uint8_t{0});
+    relaxed_store(info.baseline, std::uint64_t{0});
     relaxed_store(info.used_at, std::bit_cast<std::uint64_t>(now));
     const std::uint64_t empty_bucket = bucket::make(generation, 0, 0);
     for (std::uint64_t& word : hot_track.rings) Word(word).store(empty_bucket, std::memory_order_relaxed);

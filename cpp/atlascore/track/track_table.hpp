@@ -47,6 +47,7 @@
 #include <vector>
 
 #include "atlascore/track/answer_profile.hpp"
+#include "atlascore/track/baseline_table.hpp"
 #include "atlascore/track/distinct.hpp"
 #include "atlascore/track/key_table.hpp"
 #include "atlascore/track/largest_costs.hpp"
@@ -172,6 +173,14 @@ class TrackTable {
     TwinCounts* claim_twins(const HotRef& ref) const noexcept;
     PromptUse* claim_prompts(const HotRef& ref) const noexcept;
 
+    // What its slab notes of the track's baseline (baseline_table.hpp); nothing without a slab.
+    BaselineNote baseline_note(const HotRef& ref) const noexcept {
+        if (!ref) return {};
+        const std::uint64_t word = shared_load(infos_[ref.slab].baseline, std::memory_order_acquire);
+        return hot(ref) != nullptr ? BaselineNote::of(word) : BaselineNote{};
+    }
+    bool set_baseline_note(const HotRef& ref, const BaselineNote& before, const BaselineNote& value) noexcept;
+
     // What a track has against it, from its slab or its cold record. False, and `out` as it was, when
     // nothing.
     bool evidence(const Track& track, std::span<std::uint64_t, evidence_words> out) const noexcept;
@@ -203,11 +212,11 @@ class TrackTable {
     struct alignas(32) SlabInfo {
         std::uint64_t owner;  // slot + 1 in the high half, the slot's generation in the low half; or a claim
         std::uint32_t generation;
-        std::uint8_t recency;   // 0..3
-        std::uint8_t keep;      // Keep; of a slab in the main part
-        std::uint8_t use;       // SlabUse
-        std::uint64_t used_at;  // double: time of the last query
-        std::uint64_t spare;
+        std::uint8_t recency;    // 0..3
+        std::uint8_t keep;       // Keep; of a slab in the main part
+        std::uint8_t use;        // SlabUse
+        std::uint64_t used_at;   // double: time of the last query
+        std::uint64_t baseline;  // BaselineNote
     };
 
     // What a record says of the prompts of its track; zeros when it has changed hands.

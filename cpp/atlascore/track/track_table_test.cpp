@@ -330,6 +330,28 @@ TEST_CASE("a recycled slab leaves its former owner readable") {
     CHECK(tracks.table.count(*again, 1) == 3);
 }
 
+TEST_CASE("what a slab notes of a baseline is its track's, and gone with it") {
+    Tracks tracks(10'000, 64);
+    auto first = tracks.table.open(tag(1), 1e9);
+    tracks.table.warm(first, 1e9, false);
+    CHECK(tracks.table.baseline_note(first.hot).word() == 0);
+    const BaselineNote note{277'777, 12, 4'097};
+    CHECK(tracks.table.set_baseline_note(first.hot, {}, note));
+    CHECK_FALSE(tracks.table.set_baseline_note(first.hot, {}, note));  // it is no longer what it was
+    CHECK(tracks.table.baseline_note(first.hot).value() == 2);
+    CHECK(tracks.table.baseline_note({}).word() == 0);
+    bool clean = true;
+    for (std::uint64_t i = 2; i < 2'000; ++i) {
+        auto track = tracks.table.open(tag(i), 1e9 + static_cast<double>(i));
+        tracks.table.warm(track, 1e9 + static_cast<double>(i), false);
+        clean &= tracks.table.baseline_note(track.hot).word() == 0;
+    }
+    CHECK(clean);
+    CHECK(tracks.table.hot(first.hot) == nullptr);
+    CHECK(tracks.table.baseline_note(first.hot).word() == 0);
+    CHECK_FALSE(tracks.table.set_baseline_note(first.hot, note, {}));
+}
+
 TEST_CASE("standing decisions belong to one tenure of the slot") {
     Tracks tracks(28, 4);
     auto track = tracks.table.open(tag(1), 1e9);
